@@ -1,0 +1,1 @@
+"""What stages and commands are built from: importable, tested, and ignorant of where files lie."""

@@ -1,0 +1,41 @@
+"""The one place that reads audio."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from stages.lib.errors import AudioError
+
+
+def read_audio(path: Path) -> tuple[np.ndarray, int]:
+    """Decode a whole recording.
+
+    Returns the samples, float32 of shape (n_samples, n_channels) with integer full scale at plus or minus 1, and the
+    sample rate in Hz. Raises `AudioError` where the file cannot be opened or decoded.
+    """
+    try:
+        return soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{path.name}: cannot be read as audio ({' '.join(str(error).split())})") from None
+
+
+def n_samples_at(n_samples: int, sr_from: int, sr_to: int) -> int:
+    """The number of samples that `n_samples` at `sr_from` Hz become at `sr_to` Hz, rounded up."""
+    return -(-n_samples * sr_to // sr_from)
+
+
+def load_mono(path: Path, sr: int) -> np.ndarray:
+    """A recording as one channel at `sr` Hz: channels averaged, resampled with soxr at its high quality.
+
+    Returns float32 of shape (n_samples_at(n, sr_file, sr),). Raises `AudioError` where the file cannot be read.
+    """
+    frames, sr_file = read_audio(path)
+    y = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
+    if sr_file == sr:
+        return y
+    resampled = soxr.resample(y, sr_file, sr, quality="HQ")
+    n_samples = n_samples_at(len(y), sr_file, sr)
+    # soxr rounds the length its own way; one sample more or less would move every later clip in the features.
+    return np.pad(resampled, (0, max(0, n_samples - len(resampled))))[:n_samples]
