@@ -1,0 +1,257 @@
+"""The dataset `sample`: synthetic city sounds in the layout of UrbanSound8K, so that the pipeline runs with no download.
+
+A plan gives each class and fold its sources and each source its clips. A source is one instance of its class
+(`sample_sounds`) at one place with one recorder (`sample_recording`); its clips share those, as slices of one
+recording do, and its fold. Each source has a generator seeded by the plan, so that what is rendered does not depend on
+the number of workers or on their order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import numpy as np
+import pandas as pd
+import pydantic
+import soundfile
+import soxr
+from pydantic import Field
+
+from stages.lib.errors import SourceError
+from stages.lib.files import whole_folder, write_csv
+from stages.lib.parallel import parallel_map
+from stages.lib.params import section
+from stages.lib.progress import progress
+from stages.lib.sample_recording import Place, mix
+from stages.lib.sample_signals import SR, amplitude
+from stages.lib.sample_sounds import SOUNDS
+
+FOLDS = tuple(range(1, 11))
+COLUMNS = ["slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class"]
+MAX_CLIP_S = 4.0
+
+FULL_LENGTH_SHARE = {"gun_shot": 0.3, "car_horn": 0.45, "dog_bark": 0.6}  # of the clips, as in the real set less crass
+FULL_LENGTH_SHARE_ELSE = 0.82
+SHORT_CLIP_S = (0.6, 3.8)
+
+SAMPLE_RATES = {16000: 0.12, 22050: 0.26, 24000: 0.05, 32000: 0.12, 44100: 0.30, 48000: 0.12, 96000: 0.03}
+SUBTYPES = {"PCM_16": 0.72, "PCM_24": 0.14, "FLOAT": 0.06, "PCM_U8": 0.05, "PCM_32": 0.03}
+STEREO_SHARE = 0.5
+LEVEL_DB = (-42.0, -16.0)  # root mean square of a clip against full scale
+PEAK = 0.97
+PRECISION_BITS = 20  # 24-bit, 32-bit and float files carry this much, so that another processor's last digit is lost
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Decibels = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+@section("render")
+class SampleSettings:
+    """The section `render` of data/sources/sample.yaml, where each key is explained."""
+
+    seed: Annotated[int, Field(ge=0)]
+    sources: Annotated[int, Field(ge=1)]
+    clips: dict[str, Annotated[int, Field(ge=1)]]
+    background_share: Share
+    foreground_snr_db: Decibels
+    background_snr_db: Decibels
+    equaliser_db: Annotated[float, Field(ge=0)]
+
+    def __post_init__(self) -> None:
+        """Check what concerns several keys."""
+        if list(self.clips) != list(SOUNDS):
+            raise ValueError(f"render.clips: expected the classes {', '.join(SOUNDS)}, found {', '.join(self.clips)}")
+        for key in ("foreground_snr_db", "background_snr_db"):
+            low, high = getattr(self, key)
+            if low > high:
+                raise ValueError(f"render.{key}: expected the lower value first, found {getattr(self, key)}")
+
+
+def sample_settings(values: Mapping[str, Any]) -> SampleSettings:
+    """The settings in the section `render` of the source file; raises `SourceError` that names each faulty key."""
+    if not isinstance(values, Mapping):
+        raise SourceError(f"render: expected settings with keys, found {values!r}; see data/sources/sample.yaml")
+    try:
+        return SampleSettings(**{str(key): value for key, value in values.items()})
+    except pydantic.ValidationError as error:
+        faults = "; ".join(_fault(fault) for fault in error.errors(include_url=False))
+        raise SourceError(f"{faults}; correct the section render of the source file of sample") from None
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "value_error":  # from __post_init__, which names the key itself
+        return str(fault["ctx"]["error"])
+    key = ".".join(["render", *(str(part) for part in fault["loc"])])
+    if fault["type"] in ("missing", "missing_argument"):
+        return f"{key} is missing"
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"{key} is not a known key"
+    return f"{key}: {fault['msg'].replace('Input should be', 'expected')}, found {fault['input']!r}"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One clip of the plan: where it lies in its recording (seconds), and whether its sound stands in front."""
+
+    occurrence: int
+    number: int
+    start_s: float
+    duration_s: float
+    salience: int
+    snr_db: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """One recording of the plan, with the seed of all that is random in it."""
+
+    class_name: str
+    fold: int
+    fs_id: int
+    seed: tuple[int, ...]
+    slices: tuple[Slice, ...]
+    equaliser_db: float
+
+    @property
+    def class_id(self) -> int:
+        """The number of the class in UrbanSound8K."""
+        return list(SOUNDS).index(self.class_name)
+
+    def file_name(self, part: Slice) -> str:
+        """The name of a clip, <fsID>-<classID>-<occurrenceID>-<sliceID>.wav."""
+        return f"{self.fs_id}-{self.class_id}-{part.occurrence}-{part.number}.wav"
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """The file format of a source, and where the sound stands between its channels."""
+
+    sr: int
+    subtype: str
+    container: str
+    n_channels: int
+    pan_db: float
+    delay: int
+    level_db: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Self:
+        """One recorder and the gain it is set to."""
+        subtype = _pick(rng, SUBTYPES)
+        # Eight bits hide what is 40 dB down, so there the gain is set high.
+        low_db, high_db = LEVEL_DB if subtype != "PCM_U8" else (-24.0, LEVEL_DB[1])
+        return cls(
+            sr=_pick(rng, SAMPLE_RATES),
+            subtype=subtype,
+            container="WAVEX" if subtype != "PCM_U8" and rng.random() < 0.2 else "WAV",
+            n_channels=2 if rng.random() < STEREO_SHARE else 1,
+            pan_db=rng.uniform(-6, 6),
+            delay=int(rng.integers(-8, 9)),
+            level_db=rng.uniform(low_db, high_db),
+        )
+
+
+def plan(settings: SampleSettings) -> list[Source]:
+    """Every source with its clips, in the order of folds and classes."""
+    n_sources = {name: min(settings.sources, max(1, n_clips // 2)) for name, n_clips in settings.clips.items()}
+    rng = np.random.default_rng([settings.seed, 0])
+    fs_ids = iter(rng.choice(np.arange(100000, 250000), len(FOLDS) * sum(n_sources.values()), replace=False))
+    sources = []
+    for fold in FOLDS:
+        for class_id, (name, n_clips) in enumerate(settings.clips.items()):
+            for number in range(n_sources[name]):
+                share = n_clips // n_sources[name] + (number < n_clips % n_sources[name])
+                seed = (settings.seed, 1, fold, class_id, number)
+                slices = _plan_slices(name, share, settings, np.random.default_rng([*seed, 0]))
+                sources.append(Source(name, fold, int(next(fs_ids)), seed, slices, settings.equaliser_db))
+    return sources
+
+
+def _plan_slices(name: str, n_clips: int, settings: SampleSettings, rng: np.random.Generator) -> tuple[Slice, ...]:
+    """The clips of one source: full ones follow each other in one occurrence of the sound, a short one is its own."""
+    slices = []
+    occurrence, number, start_s = 0, 0, round(rng.uniform(0, 30), 3)
+    for _ in range(n_clips):
+        full = rng.random() < FULL_LENGTH_SHARE.get(name, FULL_LENGTH_SHARE_ELSE)
+        if not full and number:
+            occurrence, number, start_s = occurrence + 1, 0, round(start_s + rng.uniform(1, 20), 3)
+        duration_s = MAX_CLIP_S if full else round(rng.uniform(*SHORT_CLIP_S), 3)
+        in_background = rng.random() < settings.background_share
+        snr_db = rng.uniform(*(settings.background_snr_db if in_background else settings.foreground_snr_db))
+        slices.append(Slice(occurrence, number, start_s, duration_s, 2 if in_background else 1, snr_db))
+        start_s, number = round(start_s + duration_s, 3), number + 1
+        if not full:
+            occurrence, number, start_s = occurrence + 1, 0, round(start_s + rng.uniform(1, 20), 3)
+    return tuple(slices)
+
+
+def render_parts(source: Source) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The sound and the bed of each clip of a source, each float32 of shape (n_samples,) at `SR` Hz, scaled to mix."""
+    rng = np.random.default_rng([*source.seed, 1])
+    sound = SOUNDS[source.class_name].draw(rng)
+    place = Place.draw(rng, source.equaliser_db)
+    parts = []
+    for number, part in enumerate(source.slices):
+        clip_rng = np.random.default_rng([*source.seed, 2, number])
+        y = sound.render(round(part.duration_s * SR), clip_rng)
+        parts.append(mix(*place.record(y, clip_rng), part.snr_db))
+    return parts
+
+
+def render_sample(target: Path, settings: SampleSettings | Mapping[str, Any]) -> None:
+    """Render the whole dataset into `target`/UrbanSound8K, in the layout of that dataset: audio/foldN and metadata.
+
+    `settings` is the section `render` of the source file. Raises `SourceError` that names a missing, unknown or wrong
+    key.
+    """
+    if not isinstance(settings, SampleSettings):
+        settings = sample_settings(settings)
+    sources = plan(settings)
+    with whole_folder(target / "UrbanSound8K") as folder:
+        for fold in FOLDS:
+            (folder / "audio" / f"fold{fold}").mkdir(parents=True)
+        done = parallel_map(_write_source, [(folder, source) for source in sources])
+        bar = progress(done, total=len(sources), desc="render sample (synthetic)", unit="sources")
+        rows = [row for rows in bar for row in rows]
+        table = pd.DataFrame(rows, columns=COLUMNS).sort_values(["fsID", "slice_file_name"])
+        write_csv(folder / "metadata" / "UrbanSound8K.csv", table)
+
+
+def _write_source(task: tuple[Path, Source]) -> list[tuple[str, int, float, float, int, int, int, str]]:
+    """Write the clips of one source; returns their rows of the metadata."""
+    folder, source = task
+    rng = np.random.default_rng([*source.seed, 3])
+    recorder = Recorder.draw(rng)
+    rows = []
+    for part, (sound, bed) in zip(source.slices, render_parts(source), strict=True):
+        name = source.file_name(part)
+        path = folder / "audio" / f"fold{source.fold}" / name
+        frames = _frames(sound, bed, recorder, rng)
+        soundfile.write(path, frames, recorder.sr, subtype=recorder.subtype, format=recorder.container)
+        end_s = round(part.start_s + part.duration_s, 3)
+        fields = (part.start_s, end_s, part.salience, source.fold, source.class_id, source.class_name)
+        rows.append((name, source.fs_id, *fields))
+    return rows
+
+
+def _frames(sound: np.ndarray, bed: np.ndarray, recorder: Recorder, rng: np.random.Generator) -> np.ndarray:
+    """The clip as the recorder writes it, float32 of shape (n_samples, n_channels) at the rate of the file."""
+    channels = [sound + bed]
+    if recorder.n_channels == 2:
+        # The sound reaches the two microphones at different times and levels; the bed comes from all around.
+        far = np.roll(sound, recorder.delay) * np.float32(amplitude(recorder.pan_db))
+        channels.append(far + np.roll(bed, len(bed) // 2))
+    y = np.stack(channels, axis=1)
+    if recorder.sr != SR:
+        y = soxr.resample(y, SR, recorder.sr, quality="HQ")
+    level_db = recorder.level_db + rng.uniform(-2, 2)
+    gain = amplitude(level_db) / np.sqrt(np.mean(np.square(y, dtype=np.float64)))
+    gain = min(gain, PEAK / np.max(np.abs(y)))
+    scale = 2.0 ** (PRECISION_BITS - 1)
+    return (np.round(y * (gain * scale)) / scale).astype(np.float32)
+
+
+def _pick(rng: np.random.Generator, shares: Mapping[Any, float]) -> Any:
+    """A key of `shares`, as often as its share says."""
+    return list(shares)[rng.choice(len(shares), p=list(shares.values()))]

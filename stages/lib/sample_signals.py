@@ -1,0 +1,133 @@
+"""What the sounds of `sample` are made of: periodic waves, shaped noise, slow curves and struck resonances.
+
+Everything is float32 at `SR` Hz. Periodic sounds are read from a table of one period instead of summed sine by sine,
+which makes forty harmonics as cheap as one.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import fft
+
+SR = 24000  # Hz, the rate that everything is rendered at: half of it is well above the 8 kHz that the features reach
+TABLE_SIZE = 8192  # points of one period; the nearest point is read, which leaves a noise some 50 dB down
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """One value between `low` and `high`, both above zero, uniform in its logarithm."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def amplitude(level_db: float | np.ndarray) -> float | np.ndarray:
+    """The factor that a level in decibels stands for."""
+    return 10.0 ** (level_db / 20.0)
+
+
+def times(n_samples: int) -> np.ndarray:
+    """The time of each sample in seconds, float32 of shape (n_samples,)."""
+    return np.arange(n_samples, dtype=np.float32) / np.float32(SR)
+
+
+def unit_rms(y: np.ndarray) -> np.ndarray:
+    """`y` with a root mean square of 1; silence stays silence."""
+    rms = np.sqrt(np.mean(np.square(y, dtype=np.float64)))
+    return y if rms == 0 else (y / rms).astype(np.float32)
+
+
+def period_table(harmonics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One period of a wave with the given amplitudes of harmonics 1, 2, ... and random phases.
+
+    Returns float32 of shape (TABLE_SIZE,) with a root mean square of 1.
+    """
+    spectrum = np.zeros(TABLE_SIZE // 2 + 1, dtype=np.complex64)
+    phases = rng.uniform(0, 2 * np.pi, len(harmonics))
+    spectrum[1 : len(harmonics) + 1] = harmonics * np.exp(1j * phases)
+    return unit_rms(fft.irfft(spectrum, TABLE_SIZE))
+
+
+def n_harmonics(f0: float, at_most: int, top_hz: float = 10000.0) -> int:
+    """How many harmonics of `f0` Hz stay below `top_hz`, at least one and no more than `at_most`."""
+    return int(np.clip(top_hz // f0, 1, at_most))
+
+
+def read_table(table: np.ndarray, f0: float | np.ndarray, n_samples: int, phase: float = 0.0) -> np.ndarray:
+    """The periodic wave of `table` at the frequency `f0` in Hz, one value or one a sample; `phase` is in periods."""
+    steps = f0 / SR
+    cycles = np.arange(n_samples) * steps if np.ndim(f0) == 0 else np.cumsum(steps, dtype=np.float64)
+    index = ((cycles + phase) * TABLE_SIZE).astype(np.int64) & (TABLE_SIZE - 1)
+    return table[index]
+
+
+def wander(n_samples: int, rng: np.random.Generator, rate_hz: float, deviation: float) -> np.ndarray:
+    """A slow random curve of zero mean: normal values `rate_hz` times a second, joined by straight lines."""
+    n_knots = int(n_samples / SR * rate_hz) + 2
+    knots = rng.normal(0, deviation, n_knots)
+    return np.interp(np.arange(n_samples), np.arange(n_knots) * (SR / rate_hz), knots).astype(np.float32)
+
+
+def shaped_noise(n_samples: int, rng: np.random.Generator, shape: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Gaussian noise whose amplitude spectrum is `shape` of the frequency in Hz; root mean square 1.
+
+    Returns float32 of shape (n_samples,). It is made in the frequency domain, so its end runs on into its start.
+    """
+    n_fft = fft.next_fast_len(n_samples, real=True)
+    frequencies = fft.rfftfreq(n_fft, 1 / SR)
+    parts = rng.standard_normal((2, len(frequencies)), dtype=np.float32)
+    spectrum = (parts[0] + 1j * parts[1]) * shape(frequencies).astype(np.float32)
+    return unit_rms(fft.irfft(spectrum, n_fft)[:n_samples])
+
+
+def low_pass(cutoff_hz: float, slope_db: float) -> Callable[[np.ndarray], np.ndarray]:
+    """A noise shape: flat to `cutoff_hz`, then falling by `slope_db` an octave."""
+    order = slope_db / 6.02
+    return lambda f: (1 + (f / cutoff_hz) ** 2) ** (-order / 2)
+
+
+def band_pass(centre_hz: float, q: float) -> Callable[[np.ndarray], np.ndarray]:
+    """A noise shape: the response of a resonance at `centre_hz` with the quality `q`."""
+    return lambda f: 1 / np.sqrt(1 + (q * (f / centre_hz - centre_hz / np.maximum(f, 1.0))) ** 2)
+
+
+def formants(frequencies: np.ndarray, centres_hz: Sequence[float], widths_hz: Sequence[float]) -> np.ndarray:
+    """The amplitude that resonances side by side pass at each frequency, each 2 dB below the one before it."""
+    total = np.full(np.shape(frequencies), 0.01)
+    for number, (centre, width) in enumerate(zip(centres_hz, widths_hz, strict=True)):
+        total = total + amplitude(-2.0 * number) / (1 + ((frequencies - centre) / (width / 2)) ** 2)
+    return total
+
+
+def struck(modes_hz: np.ndarray, decays_s: np.ndarray, levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The ring of a struck body: sines that decay exponentially, down to a thousandth of the slowest; peak 1.
+
+    `modes_hz`, `decays_s` (time constants) and `levels` have the shape (n_modes,).
+    """
+    t = times(int(6.9 * float(np.max(decays_s)) * SR) + 1)[:, None]
+    phases = rng.uniform(0, 2 * np.pi, len(modes_hz))
+    ring = (levels * np.exp(-t / decays_s) * np.sin(2 * np.pi * modes_hz * t + phases)).sum(axis=1)
+    return (ring / np.max(np.abs(ring))).astype(np.float32)
+
+
+def add_at(y: np.ndarray, start: int, sound: np.ndarray) -> None:
+    """Add `sound` to `y` in place from the sample `start` on; what falls outside `y` is cut off."""
+    first = max(0, -start)
+    last = min(len(sound), len(y) - start)
+    if last > first:
+        y[start + first : start + last] += sound[first:last]
+
+
+def gate(n_samples: int, attack_s: float, release_s: float) -> np.ndarray:
+    """An envelope of `n_samples` that rises over `attack_s`, holds 1 and falls over `release_s`, along half cosines."""
+    envelope = np.ones(n_samples, dtype=np.float32)
+    n_attack = min(int(attack_s * SR), n_samples // 2)
+    n_release = min(int(release_s * SR), n_samples // 2)
+    envelope[:n_attack] = 0.5 - 0.5 * np.cos(np.pi * np.arange(n_attack) / max(n_attack, 1))
+    envelope[n_samples - n_release :] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(n_release) / max(n_release, 1))
+    return envelope
+
+
+def renewal_times(duration_s: float, rate_hz: float, jitter: float, rng: np.random.Generator) -> np.ndarray:
+    """Times of beats in seconds: intervals of 1 / `rate_hz`, each off by a normal share `jitter`; from before 0 on."""
+    n_beats = int(duration_s * rate_hz * 1.2) + 3
+    intervals = (1 + jitter * np.clip(rng.standard_normal(n_beats), -3, 3)) / rate_hz
+    beats = np.cumsum(intervals) - intervals[0] - rng.uniform(0, 1) / rate_hz
+    return beats[beats < duration_s]
