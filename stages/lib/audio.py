@@ -1,5 +1,7 @@
 """The one place that reads audio."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,27 @@ import soxr
 
 from stages.lib.errors import AudioError
 
+BLOCK = 1 << 18  # samples a channel that are decoded at once; all of most clips
+
+
+@contextmanager
+def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a recording for the block of a `with`, in which a fault of the file becomes an `AudioError`."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            yield file
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{path.name}: cannot be read as audio ({' '.join(str(error).split())})") from None
+
+
+def audio_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """Yield the samples of an open recording in order, float32 of shape (at most BLOCK, n_channels), none empty.
+
+    A header may claim far more samples than there are, so nothing is sized by it.
+    """
+    while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+        yield block
+
 
 def read_audio(path: Path) -> tuple[np.ndarray, int]:
     """Decode a whole recording.
@@ -15,10 +38,9 @@ def read_audio(path: Path) -> tuple[np.ndarray, int]:
     Returns the samples, float32 of shape (n_samples, n_channels) with integer full scale at plus or minus 1, and the
     sample rate in Hz. Raises `AudioError` where the file cannot be opened or decoded.
     """
-    try:
-        return soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path.name}: cannot be read as audio ({' '.join(str(error).split())})") from None
+    with open_audio(path) as file:
+        blocks = list(audio_blocks(file)) or [np.zeros((0, file.channels), np.float32)]
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), file.samplerate
 
 
 def n_samples_at(n_samples: int, sr_from: int, sr_to: int) -> int:
