@@ -9,15 +9,12 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 
-def progress(iterable: Iterable[T], *, total: int, desc: str, unit: str) -> "tqdm[T]":
-    """Iterate with a bar on standard error: in place on a terminal, a line every ten seconds elsewhere (a CI log)."""
-    on_terminal = sys.stderr.isatty()
-    return tqdm(
-        iterable,
-        total=total,
-        desc=desc,
-        unit=f" {unit}",
-        mininterval=0.1 if on_terminal else 10.0,
-        ascii=None if on_terminal else True,
-        dynamic_ncols=on_terminal,
-    )
+def progress(iterable: Iterable[T] | None = None, *, total: int, desc: str, unit: str) -> "tqdm[T]":
+    """Show a bar on standard error while iterating, or while its `update` is called.
+
+    In place on a terminal; elsewhere, as in the log of CI, a line every ten seconds.
+    """
+    if sys.stderr.isatty():
+        return tqdm(iterable, total=total, desc=desc, unit=f" {unit}", dynamic_ncols=True)
+    line = "{desc}: {n_fmt} of {total_fmt}, {elapsed} elapsed, {remaining} left, {rate_fmt}{postfix}\n"
+    return tqdm(iterable, total=total, desc=desc, unit=f" {unit}", bar_format=line, mininterval=10, leave=False)
