@@ -1,0 +1,157 @@
+"""Score each model on its test fold, by clip and by class.
+
+in   `--features`  frames of featurize
+     `--models`    `<split>.keras` of train; one without a test fold has nothing to be scored on
+out  `--metrics`   `accuracy` of clips with its 95 % interval, `macro_f1`, `segment_accuracy`, the same a fold
+     `--plots`     `predictions.csv` (clip, fold, source, truth, predicted, a probability a class), `classes.csv`,
+                   `confusion.png`
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages.lib.backend import start_backend
+from stages.lib.errors import ModelError, run
+from stages.lib.evaluate_figures import plot_confusion
+from stages.lib.features import Features, open_features
+from stages.lib.figures import save_figure
+from stages.lib.files import whole_folder, write_csv, write_json
+from stages.lib.model_file import load_model, read_facts
+from stages.lib.params import load_params
+from stages.lib.progress import progress
+from stages.lib.scoring import (
+    EvaluateParams,
+    average_segments,
+    bootstrap_accuracy,
+    count_confusions,
+    score_classes,
+    score_folds,
+)
+from stages.lib.segments import make_segmenter
+
+SEGMENTS_A_BATCH = 128
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the stage."""
+    args = parse_args(argv)
+    params = load_params(args.params, EvaluateParams)
+    features = open_features(args.features)
+    models = find_models(args.models, features)
+    tested = [apply(path, facts, features) for path, facts in models if facts["split"]["test"] is not None]
+    predictions = pd.concat([table for table, _ in tested], ignore_index=True) if tested else empty_table(features)
+    metrics = summarise(predictions, [accuracy for _, accuracy in tested], params)
+    write_json(args.metrics, metrics)
+    with whole_folder(args.plots) as plots:
+        write_csv(plots / "predictions.csv", predictions)
+        write_csv(plots / "classes.csv", score_classes(predictions, features.classes).round(6))
+        matrix = count_confusions(predictions["truth"], predictions["predicted"], features.classes)
+        save_figure(plots / "confusion.png", plot_confusion(matrix, features.classes, title(metrics, features)))
+    print(closing_lines(metrics, features, args.plots))
+
+
+def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, Any]]]:
+    """The model files with their facts, by test fold; all must have been made with these features."""
+    models = [(path, read_facts(path)) for path in sorted(folder.glob("*.keras"))]
+    if not models:
+        raise ModelError(f"{folder}: holds no model; run 'dvc repro train'")
+    for path, facts in models:
+        for key in ("classes", "featurize"):
+            if facts[key] != features.facts[key]:
+                raise ModelError(
+                    f"{path}: made with {key} {facts[key]}, the features have {features.facts[key]}; "
+                    "run 'dvc repro train'"
+                )
+    return sorted(models, key=lambda model: model[1]["split"]["test"] or 0)
+
+
+def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.DataFrame, float]:
+    """Predict the clips of the model's test fold; returns a row a clip and the accuracy of segments."""
+    start_backend(facts["backend"])
+    from stages.lib.batches import SegmentBatches  # imports Keras, which must not come before its backend
+
+    batches = SegmentBatches(
+        features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH, seed=None
+    )
+    model = load_model(path)
+    bar = progress(range(len(batches)), total=len(batches), desc=f"evaluate {facts['name']}", unit="batches")
+    segments = np.concatenate([np.asarray(model.predict_on_batch(batches[i][0])) for i in bar])
+    clip_rows = batches.segments["clip_row"].to_numpy()
+    probabilities = average_segments(segments, clip_rows)
+
+    classes = np.array(facts["classes"])
+    table = batches.clips[["clip", "fold", "source"]].assign(
+        truth=batches.clips["class"], predicted=classes[probabilities.argmax(axis=1)]
+    )
+    columns = [probability_column(name) for name in classes]
+    table = table.join(pd.DataFrame(probabilities.round(4), columns=columns))
+    hits = classes[segments.argmax(axis=1)] == table["truth"].to_numpy()[clip_rows]
+    return table, float(hits.mean())
+
+
+def probability_column(name: str) -> str:
+    """The column of a class: with a prefix, since a class may be called "source"."""
+    return f"p_{name}"
+
+
+def empty_table(features: Features) -> pd.DataFrame:
+    """The table of predictions where no model has a test fold."""
+    columns = ["clip", "fold", "source", "truth", "predicted", *map(probability_column, features.classes)]
+    return pd.DataFrame(columns=columns)
+
+
+def summarise(predictions: pd.DataFrame, segment_accuracies: list[float], params: EvaluateParams) -> dict[str, Any]:
+    """The metrics: scores are means over folds; no score where nothing was tested."""
+    metrics: dict[str, Any] = {"n_clips": len(predictions), "n_folds": len(segment_accuracies)}
+    if not segment_accuracies:
+        return metrics
+    folds = score_folds(predictions)
+    low, high = bootstrap_accuracy(predictions, params)
+    scores = {
+        "accuracy": folds["accuracy"].mean(),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "macro_f1": folds["macro_f1"].mean(),
+        "segment_accuracy": np.mean(segment_accuracies),
+    }
+    if len(folds) > 1:
+        scores["accuracy_deviation"] = folds["accuracy"].std()  # of one fold, n - 1 in the denominator
+        metrics["fold"] = {str(row.fold): {"accuracy": round(row.accuracy, 6)} for row in folds.itertuples()}
+    return metrics | {name: round(float(score), 6) for name, score in scores.items()}
+
+
+def title(metrics: dict[str, Any], features: Features) -> str:
+    """What a picture shows, and on what."""
+    tested = (
+        f"accuracy {metrics['accuracy']:.1%} of {metrics['n_clips']} clips" if metrics["n_clips"] else "no test fold"
+    )
+    return f"{tested}\n{features.facts['dataset']['title']}"
+
+
+def closing_lines(metrics: dict[str, Any], features: Features, plots: Path) -> str:
+    """The result, and where to look at it."""
+    where = f"evaluate: confusion matrix in {plots / 'confusion.png'}; all plots: dvc plots show"
+    if not metrics["n_folds"]:
+        return f"evaluate: no model has a test fold, so there is no accuracy to report\n{where}"
+    return (
+        f"evaluate: data: {features.facts['dataset']['title']}\n{where}\n"
+        f"evaluate: test accuracy {metrics['accuracy']:.1%} of {metrics['n_clips']} clips "
+        f"(95 % interval {metrics['accuracy_low']:.1%} to {metrics['accuracy_high']:.1%}, by resampling sources), "
+        f"macro F1 {metrics['macro_f1']:.3f}, folds tested: {metrics['n_folds']}"
+    )
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Read the paths, which dvc.yaml gives."""
+    parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__.splitlines()[0])
+    for option in ("--params", "--features", "--models", "--metrics", "--plots"):
+        parser.add_argument(option, type=Path, required=True)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,48 @@
+"""Keras is told what it computes with before it is imported: call `start_backend` first, import keras after it."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stages.lib.errors import ModelError
+
+
+def start_backend(name: str) -> None:
+    """Choose the backend of Keras, "tensorflow", "jax" or "torch", and have it give the same numbers every time.
+
+    Raises `ModelError` where that library is not installed or another one was started in this process.
+    """
+    os.environ["KERAS_BACKEND"] = name
+    os.environ["TF_DETERMINISTIC_OPS"] = "1"  # read when TensorFlow starts; an operation that cannot comply is an error
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "3"
+    )  # the remarks of its C++ side; failures are exceptions all the same
+    try:
+        with _quiet_unless_failing():
+            import keras
+    except ImportError as error:
+        raise ModelError(f"train.backend is {name}, and {error.name} is not installed") from None
+    if keras.backend.backend() != name:
+        raise ModelError(
+            f"train.backend is {name}, but Keras runs on {keras.backend.backend()} in this process already"
+        )
+
+
+@contextmanager
+def _quiet_unless_failing() -> Iterator[None]:
+    """Hold back what libraries write to standard error while they load: TensorFlow has lines that no setting stops."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

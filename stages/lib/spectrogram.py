@@ -1,0 +1,97 @@
+"""From samples to log-mel frames.
+
+Conventions are librosa's: a frame is `win_length` samples times a periodic window, the FFT is not scaled, mel filters
+are `librosa.filters.mel`. Frames are not centred: the first begins at the first sample and the last ends within the
+recording, so that no frame holds anything but the recording; 4 s at the default settings make 150 frames.
+"""
+
+from typing import Annotated, Literal
+
+import librosa
+import numpy as np
+import scipy.fft
+import scipy.signal
+import scipy.sparse
+from pydantic import Field
+
+from stages.lib.params import section
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+@section("featurize")
+class FeaturizeParams:
+    """Parameters of the log-mel spectrogram; `sr`, `fmin`, `fmax` in Hz, lengths in samples at `sr`."""
+
+    sr: Positive
+    window: Literal["hamming", "hann", "blackman", "boxcar"]
+    win_length: Positive
+    n_fft: Positive
+    hop_length: Positive
+    n_mels: Positive
+    fmin: Annotated[float, Field(ge=0)]
+    fmax: Annotated[float, Field(gt=0)]
+    mel_scale: Literal["slaney", "htk"]
+    mel_norm: Literal["slaney", "none"]
+    power: Literal[1, 2]
+    log_offset: Annotated[float, Field(gt=0)]
+
+    def __post_init__(self) -> None:
+        """Name the keys that do not fit each other."""
+        if self.win_length > self.n_fft:
+            raise ValueError(
+                f"featurize.win_length {self.win_length} is over featurize.n_fft {self.n_fft}; "
+                "the window must fit into the FFT"
+            )
+        if self.fmax > self.sr / 2:
+            raise ValueError(
+                f"featurize.fmax {self.fmax:g} Hz is over half of featurize.sr {self.sr} Hz; "
+                f"nothing above {self.sr / 2:g} Hz can be recorded at that rate"
+            )
+        if self.fmin >= self.fmax:
+            raise ValueError(f"featurize.fmin {self.fmin:g} Hz is not below featurize.fmax {self.fmax:g} Hz")
+
+
+class LogMel:
+    """The transform from samples to log-mel frames for one set of parameters."""
+
+    def __init__(self, params: FeaturizeParams) -> None:
+        """Compute the window, float32 of shape (win_length,), and the mel filters, sparse (n_mels, 1 + n_fft // 2)."""
+        self.params = params
+        self.window = scipy.signal.get_window(params.window, params.win_length).astype(np.float32)
+        filters = librosa.filters.mel(
+            sr=params.sr,
+            n_fft=params.n_fft,
+            n_mels=params.n_mels,
+            fmin=params.fmin,
+            fmax=params.fmax,
+            htk=params.mel_scale == "htk",
+            norm=None if params.mel_norm == "none" else params.mel_norm,
+        )
+        self.filters = scipy.sparse.csr_array(filters)  # a band covers few of the bins: 1 % of the products remain
+
+    @property
+    def empty_bands(self) -> list[int]:
+        """The bands so narrow that no bin of the FFT falls into them: they are at the floor for every sound."""
+        return np.flatnonzero(np.diff(self.filters.indptr) == 0).tolist()
+
+    @property
+    def floor(self) -> float:
+        """The value that digital silence gets."""
+        return float(np.log(np.float32(self.params.log_offset)))
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Log-mel frames of the samples `y`, float32 of shape (n_samples,).
+
+        Returns float32 of shape (n_frames, n_mels): log(filters @ |FFT|^power + log_offset).
+        """
+        p = self.params
+        if len(y) < p.win_length:
+            y = np.pad(y, (0, p.win_length - len(y)))
+        frames = np.lib.stride_tricks.sliding_window_view(y, p.win_length)[:: p.hop_length]  # [n_frames, win_length]
+        spectra = np.abs(scipy.fft.rfft(frames * self.window, n=p.n_fft))  # [n_frames, n_bins]
+        if p.power == 2:
+            spectra *= spectra
+        mel = self.filters @ spectra.T  # [n_mels, n_frames]
+        mel += np.float32(p.log_offset)
+        return np.log(mel, out=mel).T

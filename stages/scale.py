@@ -1,0 +1,56 @@
+"""Measure mean and deviation of the bands on the training folds of each model.
+
+in   `--features`  frames of featurize
+out  `--scaler`    `<split>.npz` for each model, with `mean` and `deviation`, float32 of shape (n_mels,)
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from stages.lib.errors import run
+from stages.lib.features import Features, open_features
+from stages.lib.files import whole_folder
+from stages.lib.params import load_params
+from stages.lib.progress import progress
+from stages.lib.scaling import ScaleParams, fit_scaler
+from stages.lib.split import SplitParams, make_splits
+
+FRAMES_A_CHUNK = 65_536  # 75 MiB in float64 at 150 bands, whatever the size of the set
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the stage."""
+    args = parse_args(argv)
+    params = load_params(args.params, ScaleParams)
+    features = open_features(args.features)
+    splits = make_splits(load_params(args.params, SplitParams), features.folds)
+
+    with whole_folder(args.scaler) as folder:
+        for split in progress(splits, total=len(splits), desc="scale", unit="models"):
+            scaler = fit_scaler(params, chunks(features, split.train))
+            np.savez(folder / f"{split.name}.npz", mean=scaler.mean, deviation=scaler.deviation)
+    names = ", ".join(split.name for split in splits)
+    print(f"scale: {features.n_mels} bands measured on the training folds of {names}")
+
+
+def chunks(features: Features, folds: list[int]) -> Iterator[np.ndarray]:
+    """The frames of some folds, a bounded number at a time."""
+    for fold in folds:
+        frames = features.frames(fold)
+        for start in range(0, len(frames), FRAMES_A_CHUNK):
+            yield frames[start : start + FRAMES_A_CHUNK]
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Read the paths, which dvc.yaml gives."""
+    parser = argparse.ArgumentParser(prog="python -m stages.scale", description=__doc__.splitlines()[0])
+    for option in ("--params", "--features", "--scaler"):
+        parser.add_argument(option, type=Path, required=True)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run(main)
