@@ -121,15 +121,14 @@ def place_audio(files: dict[str, Path], audio: Path, move: bool) -> list[str]:
     """
     audio.mkdir()
     if not move:
-        check_space(
-            audio, sum(path.stat().st_size for path in files.values() if path.is_file()), "copying the recordings"
-        )
+        n_bytes = sum(os.path.getsize(path) for path in files.values() if os.path.isfile(path))
+        check_space(audio, n_bytes, "copying the recordings")
     failed = []
     for clip, path in progress(files.items(), total=len(files), desc="moving" if move else "copying", unit="clips"):
         target = audio / clip
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if not path.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not os.path.isfile(path):
                 failed.append(f"{clip} ({'a folder' if path.is_dir() else 'a broken link or a special file'})")
             elif move:
                 os.replace(path, target)
@@ -138,7 +137,8 @@ def place_audio(files: dict[str, Path], audio: Path, move: bool) -> list[str]:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise SourceError(f"{audio}: the disk is full; make room and run again") from None
-            target.unlink(missing_ok=True)
+            if os.path.isfile(target):
+                target.unlink()
             failed.append(f"{clip} ({error.strerror})")
     return [f"{len(failed)} not brought, so validate will find them missing: {some(failed)}"] if failed else []
 
@@ -174,7 +174,7 @@ def licence_text(source: Source) -> str:
 def closing_line(source: Source, listing: Listing, audio: Path) -> str:
     """What was fetched, in numbers."""
     clips = listing.clips
-    n_missing = sum(not (audio / clip).is_file() for clip in clips["clip"])
+    n_missing = sum(not os.path.isfile(audio / clip) for clip in clips["clip"])
     folds = sorted(clips["fold"].unique(), key=lambda fold: (len(fold), fold))
     return (
         f"fetched {'synthetic ' if source.synthetic else ''}{source.name}: {len(clips):,} clips of "

@@ -149,11 +149,11 @@ def _write(open_content: Callable[[], AbstractContextManager[IO[bytes]]], path: 
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[tuple[Iterator[_Member], int]]:
-    """The members of an archive, in its order, and their number (0 for a tar, where only the end would tell)."""
+def _opened(archive: Path) -> Iterator[tuple[Iterator[_Member], int | None]]:
+    """The members of an archive, in its order, and their number (None for a tar, where only the end would tell)."""
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
-            yield _tar_members(tar), 0
+            yield _tar_members(tar), None
     else:
         with zipfile.ZipFile(archive) as packed:
             yield _zip_members(packed), len(packed.infolist())

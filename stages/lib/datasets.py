@@ -131,7 +131,7 @@ class Listing:
     """A dataset as found.
 
     clips: a row a clip, columns `CLIP_COLUMNS`, all text as found ('' where unknown).
-    files: clip -> where its recording lies; a clip without one is missing here.
+    files: clip -> where its recording lies; a clip without one is missing here. Then those of `files_without_row`.
     classes, class_ids: the declared names in the order of their ids, and the ids (None where the dataset has none).
     folds: the declared numbers, sorted.
     files_without_row: recordings that no row names, sorted.
@@ -158,9 +158,12 @@ def list_clips(place: Path, source: Source, params: FetchParams) -> Listing:
         listing = _list_esc50(place, source, params.esc10)
     else:
         listing = _list_folder(place, source, params.n_folds)
-    for clip in listing.clips["clip"]:
+    for clip in [*listing.clips["clip"].unique(), *listing.files_without_row]:
         _check_clip(clip)
-    if not listing.files:
+    for column in CLIP_COLUMNS[1:]:
+        if any("\r" in text for text in listing.clips[column].unique()):
+            raise SourceError(f"{place.name}: column {column} holds a carriage return within a value; take it out")
+    if len(listing.files) == len(listing.files_without_row):
         raise SourceError(
             f"{place}: {len(listing.clips)} clips are listed, but the recording of none is there; the first would be "
             f"{listing.clips['clip'].iloc[0]!r}; check that audio and table belong together"
@@ -210,17 +213,18 @@ def _list_urbansound8k(place: Path, source: Source) -> Listing:
     top = _find_top(place, "metadata/UrbanSound8K.csv")
     clips = _rename(read_table(top / "metadata/UrbanSound8K.csv", list(URBANSOUND8K.values())), URBANSOUND8K)
     clips["clip"] = "fold" + clips["fold"] + "/" + clips["clip"]
-    return _listing(clips, _find_audio(top / "audio"), source)
+    return _listing(clips, dict(_walk(top / "audio")), source)
 
 
 def _list_esc50(place: Path, source: Source, esc10: bool) -> Listing:
     top = _find_top(place, "meta/esc50.csv")
     table = read_table(top / "meta/esc50.csv", [*ESC50.values(), *(["esc10"] if esc10 else [])])
-    listing = _listing(_rename(table, ESC50), _find_audio(top / "audio"), source)
-    if not esc10:
-        return listing
-    subset = _listing(_rename(table[table["esc10"].str.lower() == "true"], ESC50), listing.files, source)
-    return dataclasses.replace(subset, files_without_row=listing.files_without_row)
+    clips, found = _rename(table, ESC50), dict(_walk(top / "audio"))
+    if esc10:
+        kept = table["esc10"].str.lower() == "true"
+        others = set(clips["clip"][~kept]) - set(clips["clip"][kept])
+        clips, found = clips[kept], {name: path for name, path in found.items() if name not in others}
+    return _listing(clips, found, source)
 
 
 def _list_folder(place: Path, source: Source, n_folds: int) -> Listing:
@@ -232,7 +236,9 @@ def _list_folder(place: Path, source: Source, n_folds: int) -> Listing:
         table = read_table(tables[0], ["path", "class"])
         table["path"] = [str(PurePosixPath(path)) for path in table["path"]]
         clips = _rename(table, {"clip": "path"} | {name: name for name in ("class", "fold", "source") if name in table})
-        found, notes = _find_audio(top), []
+        # Around a CSV that was named itself there may be anything, such as a home folder; below a folder all belongs.
+        named = {path: top / path for path in table["path"] if os.path.lexists(top / path)}
+        found, notes = named if place.is_file() else dict(_walk(top)), []
     else:
         found, notes = _find_class_folders(top)
         clips = pd.DataFrame({"clip": list(found), "class": [clip.split("/")[0] for clip in found]}, dtype=str)
@@ -249,7 +255,7 @@ def _list_folder(place: Path, source: Source, n_folds: int) -> Listing:
 
 
 def _listing(clips: pd.DataFrame, found: dict[str, Path], source: Source) -> Listing:
-    """Bring rows and recordings together."""
+    """Bring rows and files together; files that are no recordings and that no row names are of no concern."""
     clips = clips.reset_index(drop=True)
     if clips.empty:
         raise SourceError(f"fetch.dataset {source.name}: no clip is left of the table; see fetch.esc10")
@@ -259,8 +265,9 @@ def _listing(clips: pd.DataFrame, found: dict[str, Path], source: Source) -> Lis
         clip: clip if clip in found else by_normal_form.get(unicodedata.normalize("NFC", clip))
         for clip in clips["clip"].unique()
     }
+    without_row = sorted(name for name in set(found) - set(names.values()) if _is_audio(found[name]))
+    names |= {name: name for name in without_row}
     files = {clip: found[name] for clip, name in names.items() if name is not None}
-    without_row = sorted(set(found) - set(names.values()))
     classes, class_ids = _classes_of(clips)
     if source.classes is not None:
         classes, class_ids = source.classes, list(range(len(source.classes)))
@@ -344,10 +351,6 @@ def _find_class_folders(top: Path) -> tuple[dict[str, Path], list[str]]:
     return found, notes
 
 
-def _find_audio(top: Path) -> dict[str, Path]:
-    return {name: path for name, path in _walk(top) if _is_audio(path)}
-
-
 def _walk(top: Path) -> Iterator[tuple[str, Path]]:
     """Every file below `top` but clutter, by its path from there, sorted; linked folders are followed, loops are not.
 
@@ -355,7 +358,7 @@ def _walk(top: Path) -> Iterator[tuple[str, Path]]:
     """
     real_top = Path(os.path.realpath(top))
     names = []
-    for folder, subfolders, files in os.walk(top, followlinks=True):
+    for folder, subfolders, files in os.walk(top, followlinks=True, onerror=_refuse):
         here = Path(folder)
         files += [name for name in subfolders if here != top and _is_audio(Path(name))]
         subfolders[:] = [
@@ -367,6 +370,10 @@ def _walk(top: Path) -> Iterator[tuple[str, Path]]:
         ]
         names += [(here / name).relative_to(top).as_posix() for name in files if not is_clutter(name)]
     return ((name, top / name) for name in sorted(names))
+
+
+def _refuse(error: OSError) -> None:
+    raise SourceError(f"{error.filename}: cannot be listed ({error.strerror}); make it readable")
 
 
 def _is_audio(path: Path) -> bool:
@@ -382,17 +389,17 @@ _READABLE = {
 
 
 def _check_clip(clip: str) -> None:
-    """Refuse a name that would be written outside the data folder, or that a CSV in UTF-8 cannot hold."""
+    """Refuse a name that would be written outside the data folder, or that clips.csv cannot hold."""
     parts = PurePosixPath(clip).parts
     if clip.startswith("/") or ".." in parts or not parts:
         raise SourceError(
             f"clip {clip!r}: its path leads out of the dataset; write paths relative to the folder of the table, and "
             "put the recordings below it"
         )
-    if "\r" in clip or "\0" in clip or clip.encode(errors="replace").decode() != clip:
-        raise SourceError(
-            f"clip {clip!r}: its name holds bytes that are not UTF-8 text, or a line end; rename the file"
-        )
+    if "\r" in clip or "\0" in clip:  # pandas writes a lone carriage return without quotes
+        raise SourceError(f"clip {clip!r}: its name holds a carriage return, which breaks CSV files; rename the file")
+    if clip.encode(errors="replace").decode() != clip:
+        raise SourceError(f"clip {clip!r}: its name holds bytes that are not UTF-8 text; rename the file")
 
 
 def some(names: Iterable[str], n_shown: int = 5) -> str:

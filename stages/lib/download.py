@@ -9,7 +9,7 @@ import email.utils
 import hashlib
 import os
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -88,15 +88,14 @@ def download(
     )
 
 
-def _alone(path: Path) -> filelock.BaseFileLock:
+def _alone(path: Path) -> AbstractContextManager[object]:
     """A lock on `path` between processes: two experiments in a queue may want the same archive."""
     lock = filelock.FileLock(path.with_name(f"{path.name}.lock"))
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except filelock.Timeout:
         print(f"{path.name}: waiting for another process that downloads it", flush=True)
         return lock.acquire()
-    return lock
 
 
 def _bring(address: str, part: "_Part", n_tries: int, wait_s: float, timeout_s: float) -> None:
@@ -133,11 +132,10 @@ class _Part:
         """How many bytes of the file at `address` are here: 0 where it is not sure that the rest would fit to them."""
         if not self.path.is_file() or not self._about_path.is_file():
             return 0
-        about = read_json(self._about_path)
+        about, n_here = read_json(self._about_path), self.path.stat().st_size
         # With an md5 a wrong fit is found out at the end. Without one the server has to vouch for it, by If-Range.
-        if not self._md5 and (about["address"] != address or not about["validator"]):
-            return 0
-        return self.path.stat().st_size
+        fits = self._md5 or (about["address"] == address and about["validator"])
+        return n_here if fits and about["n_bytes"] and n_here <= about["n_bytes"] else 0
 
     def stream(self, address: str, timeout_s: float) -> None:
         """Let pooch append what is missing."""
@@ -178,6 +176,8 @@ class _Part:
                 {"address": address, "n_bytes": n_to_come, "validator": None if weak else validator},
             )
             self._bar.total = n_to_come or self._size_bytes
+        elif response.status_code == 416:
+            raise _Refused(f"the file has changed on the server, which has no bytes from {n_here} on")
         else:
             return  # a redirection, or an error that pooch raises
         check_space(self.path.parent, n_to_come or self._size_bytes or 0, f"{self._name} (EAR_CACHE moves it)")
@@ -194,7 +194,8 @@ class _Part:
     def check(self) -> None:
         """Raise `_Refused` unless the file is the archive."""
         if not is_archive(self.path):
-            start = self.path.open("rb").read(60).decode(errors="replace")
+            with self.path.open("rb") as file:
+                start = file.read(60).decode(errors="replace")
             raise _Refused(f"expected an archive, got {self.path.stat().st_size:,} bytes that start with {start!r}")
         if self._md5 is None:
             try:
@@ -221,7 +222,7 @@ def _asked_pause(response: requests.Response | None) -> float:
     text = "" if response is None else response.headers.get("Retry-After", "")
     if text.isdecimal():
         return float(text)
-    with suppress(ValueError):
+    with suppress(TypeError, ValueError):  # no date, or one without a time zone
         return max(0.0, (email.utils.parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     return 0.0
 
