@@ -7,10 +7,9 @@ which makes forty harmonics as cheap as one.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import fft
 
 SR = 24000  # Hz, the rate that everything is rendered at: half of it is well above the 8 kHz that the features reach
-TABLE_SIZE = 8192  # points of one period; the nearest point is read, which leaves a noise some 50 dB down
+TABLE_SIZE = 4096  # points of one period; the nearest point is read, which leaves a noise some 40 dB down
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -28,6 +27,11 @@ def times(n_samples: int) -> np.ndarray:
     return np.arange(n_samples, dtype=np.float32) / np.float32(SR)
 
 
+def fft_length(n_samples: int) -> int:
+    """A length of at least `n_samples`, at most a quarter more, that the FFT is fast at: 8 to 15 times a power of 2."""
+    return min(factor << (-(-n_samples // factor) - 1).bit_length() for factor in (8, 9, 10, 12, 15))
+
+
 def unit_rms(y: np.ndarray) -> np.ndarray:
     """`y` with a root mean square of 1; silence stays silence."""
     rms = np.sqrt(np.mean(np.square(y, dtype=np.float64)))
@@ -42,7 +46,7 @@ def period_table(harmonics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     spectrum = np.zeros(TABLE_SIZE // 2 + 1, dtype=np.complex64)
     phases = rng.uniform(0, 2 * np.pi, len(harmonics))
     spectrum[1 : len(harmonics) + 1] = harmonics * np.exp(1j * phases)
-    return unit_rms(fft.irfft(spectrum, TABLE_SIZE))
+    return unit_rms(np.fft.irfft(spectrum, TABLE_SIZE))
 
 
 def n_harmonics(f0: float, at_most: int, top_hz: float = 10000.0) -> int:
@@ -70,17 +74,17 @@ def shaped_noise(n_samples: int, rng: np.random.Generator, shape: Callable[[np.n
 
     Returns float32 of shape (n_samples,). It is made in the frequency domain, so its end runs on into its start.
     """
-    n_fft = fft.next_fast_len(n_samples, real=True)
-    frequencies = fft.rfftfreq(n_fft, 1 / SR)
+    n_fft = fft_length(n_samples)
+    frequencies = np.fft.rfftfreq(n_fft, 1 / SR).astype(np.float32)
     parts = rng.standard_normal((2, len(frequencies)), dtype=np.float32)
-    spectrum = (parts[0] + 1j * parts[1]) * shape(frequencies).astype(np.float32)
-    return unit_rms(fft.irfft(spectrum, n_fft)[:n_samples])
+    spectrum = (parts[0] + 1j * parts[1]) * shape(frequencies)
+    return unit_rms(np.fft.irfft(spectrum, n_fft)[:n_samples])
 
 
 def low_pass(cutoff_hz: float, slope_db: float) -> Callable[[np.ndarray], np.ndarray]:
     """A noise shape: flat to `cutoff_hz`, then falling by `slope_db` an octave."""
-    order = slope_db / 6.02
-    return lambda f: (1 + (f / cutoff_hz) ** 2) ** (-order / 2)
+    half_order = np.float32(slope_db / 12.04)
+    return lambda f: (1 + np.square(f / np.float32(cutoff_hz))) ** -half_order
 
 
 def band_pass(centre_hz: float, q: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -102,8 +106,9 @@ def struck(modes_hz: np.ndarray, decays_s: np.ndarray, levels: np.ndarray, rng: 
     `modes_hz`, `decays_s` (time constants) and `levels` have the shape (n_modes,).
     """
     t = times(int(6.9 * float(np.max(decays_s)) * SR) + 1)[:, None]
-    phases = rng.uniform(0, 2 * np.pi, len(modes_hz))
-    ring = (levels * np.exp(-t / decays_s) * np.sin(2 * np.pi * modes_hz * t + phases)).sum(axis=1)
+    modes_hz, decays_s, levels = (np.asarray(values, dtype=np.float32) for values in (modes_hz, decays_s, levels))
+    phases = rng.uniform(0, 2 * np.pi, len(modes_hz)).astype(np.float32)
+    ring = (levels * np.exp(-t / decays_s) * np.sin(np.float32(2 * np.pi) * modes_hz * t + phases)).sum(axis=1)
     return (ring / np.max(np.abs(ring))).astype(np.float32)
 
 
@@ -131,3 +136,40 @@ def renewal_times(duration_s: float, rate_hz: float, jitter: float, rng: np.rand
     intervals = (1 + jitter * np.clip(rng.standard_normal(n_beats), -3, 3)) / rate_hz
     beats = np.cumsum(intervals) - intervals[0] - rng.uniform(0, 1) / rate_hz
     return beats[beats < duration_s]
+
+
+def uneven(rng: np.random.Generator, count: int, fall: float) -> np.ndarray:
+    """Amplitudes of `count` harmonics that fall as the `fall`-th power of their number, each off by some decibels."""
+    return amplitude(rng.normal(0, 4, count)) / np.arange(1, count + 1) ** fall
+
+
+def bump_table(width: float) -> np.ndarray:
+    """One period of zero mean and root mean square 1 with a bump over a share `width` of it."""
+    phase = np.arange(TABLE_SIZE) / TABLE_SIZE
+    bump = np.exp(-0.5 * ((phase - 0.5) / (width / 3)) ** 2)
+    return unit_rms((bump - bump.mean()).astype(np.float32))
+
+
+def spells(
+    n_samples: int, rng: np.random.Generator, length_s: float, *, spread: float, gap_s: tuple[float, float]
+) -> list[tuple[int, int]]:
+    """Starts and lengths in samples of repeated sounds, the first of them whole and inside the clip."""
+    total_s = n_samples / SR
+    first_s = min(length_s * log_uniform(rng, 1 - spread, 1 + spread), 0.85 * total_s)
+    start_s = rng.uniform(0.0, min(total_s - first_s, 0.4 * total_s))
+    found = [(int(start_s * SR), int(first_s * SR))]
+    end_s = start_s + first_s + rng.uniform(*gap_s)
+    while end_s < total_s - 0.05 and rng.random() < 0.85:
+        next_s = length_s * log_uniform(rng, 1 - spread, 1 + spread)
+        found.append((int(end_s * SR), int(next_s * SR)))
+        end_s += next_s + rng.uniform(*gap_s)
+    return found
+
+
+def rests(n_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """An envelope that is down for one stretch of a quarter to a half of the clip, anywhere in it."""
+    n_rest = int(n_samples * rng.uniform(0.2, 0.5))
+    start = int(rng.uniform(-0.5 * n_rest, n_samples - 0.5 * n_rest))
+    envelope = np.ones(n_samples, dtype=np.float32)
+    add_at(envelope, start, -0.98 * gate(n_rest, 0.08, 0.05))
+    return envelope
