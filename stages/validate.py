@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     expectations = Expectations(params, dataset)
     verdict = judge(clips, probes, list_files(args.raw / "audio"), dataset, params, expectations)
 
-    expectations.write_docs(args.docs)
+    expectations.write_docs(args.docs, f"What validate expects of {dataset.title}, and what it found")
     write_json(args.metrics, summary(verdict, dataset))
     write_csv(args.rejected, verdict.rejected)
     write_csv(args.plots / "findings.csv", verdict.findings)

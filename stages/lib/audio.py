@@ -20,7 +20,9 @@ def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
         with soundfile.SoundFile(path) as file:
             yield file
     except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"{path.name}: cannot be read as audio ({' '.join(str(error).split())})") from None
+        # str() of libsndfile's error holds the whole path, which has no place in anything that is tracked
+        why = error.error_string if isinstance(error, soundfile.LibsndfileError) else error.strerror
+        raise AudioError(f"{path.name}: cannot be read as audio ({why})") from None
 
 
 def audio_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:

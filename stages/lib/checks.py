@@ -11,6 +11,8 @@ is named after the fault it finds, and the severity of each fault is a parameter
 Nothing here imports Great Expectations, which takes seconds: `stages.lib.expectations` runs the checks.
 """
 
+import csv
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -393,18 +395,25 @@ def read_dataset(path: Path) -> Dataset:
 def read_clips(path: Path) -> pd.DataFrame:
     """Read clips.csv as text, blanks as "", with any further columns; raises `DataError` where it is no such table."""
     try:
-        clips = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8-sig", index_col=False)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header, *rows = [row for row in csv.reader(file, strict=True) if row] or [[]]
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; run 'dvc repro fetch'") from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, OSError, UnicodeDecodeError) as error:
+    except (csv.Error, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a CSV table in UTF-8 ({_one_line(error)}); rerun 'dvc repro fetch'") from None
-    missing = [name for name in CLIP_COLUMNS if name not in clips.columns]
-    if missing:
-        found = ", ".join(map(repr, clips.columns))
-        raise DataError(f"{path}: expected a column {', '.join(missing)}, found {found}; rerun 'dvc repro fetch'")
-    if clips.empty:
+    if missing := [name for name in CLIP_COLUMNS if name not in header]:
+        raise DataError(f"{path}: expected a column {', '.join(missing)}, found {header}; rerun 'dvc repro fetch'")
+    if len(set(header)) < len(header):
+        raise DataError(f"{path}: expected different names of columns, found {header}; rerun 'dvc repro fetch'")
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise DataError(
+                f"{path} row {number}: expected {len(header)} fields, found {len(row)} ({','.join(row)!r}); "
+                "correct the metadata and rerun 'dvc repro fetch'"
+            )
+    if not rows:
         raise DataError(f"{path}: expected a row a clip, found none; point fetch.source at recordings")
-    return clips
+    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 def _one_line(error: Exception) -> str:
@@ -437,24 +446,28 @@ def path_fault(clip: str) -> str | None:
     """Why a value cannot be the path of a clip, relative to the audio folder; None where it can."""
     if not clip:
         return "blank"
-    if not clip.isprintable():
-        return f"{clip!r} holds a character that cannot be printed"
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in clip):
+        return f"{clip!r} holds a control character"
     if clip.startswith("/") or any(part in ("", ".", "..") for part in clip.split("/")):
         return f"{clip!r} is not a plain path below the audio folder"
     return None
 
 
 def _repeated(clips: pd.DataFrame) -> pd.Series:
-    repeated = pd.Series(None, index=clips.index, dtype=object)
-    for _, rows in clips[clips.duplicated("clip", keep=False)].groupby("clip", sort=False):
-        numbers = [at + 1 for at in rows.index]
-        if len(rows[["class", "fold"]].drop_duplicates()) > 1:
-            repeated[rows.index] = (
-                f"in {len(rows)} rows with different labels, the first two are {numbers[0]} and {numbers[1]}"
-            )
-        else:
-            repeated[rows.index[1:]] = f"already in row {numbers[0]}"
-    return repeated
+    rows = clips[clips.duplicated("clip", keep=False)].assign(number=lambda table: table.index + 1)
+    of_clip = rows.groupby("clip")
+    first, n_rows = of_clip["number"].transform("first"), of_clip["number"].transform("size")
+    differ = (of_clip["class"].transform("nunique") > 1) | (of_clip["fold"].transform("nunique") > 1)
+    texts = ("already in row " + first.astype(str)).where(first != rows["number"])
+    texts = texts.mask(
+        differ, "in " + n_rows.astype(str) + " rows with different labels, first in row " + first.astype(str)
+    )
+    return _none_for_blank(texts.reindex(clips.index))
+
+
+def _none_for_blank(texts: pd.Series) -> pd.Series:
+    """`texts` as objects with None, which Great Expectations counts as null, where there is no text."""
+    return texts.astype(object).where(texts.notna(), None)
 
 
 def _usual_class_id(clips: pd.DataFrame, classes: list[str]) -> pd.Series:
@@ -470,8 +483,8 @@ def _usual_class_id(clips: pd.DataFrame, classes: list[str]) -> pd.Series:
     for row in counts.sort_values(["n", "order", "class_id"], ascending=[False, True, True]).to_dict("records"):
         if row["class"] not in usual and row["class_id"] not in usual.values():
             usual[row["class"]] = row["class_id"]
-    expected = labelled["class"].map(lambda name: usual.get(name, "another")).astype(object)
-    return expected.reindex(clips.index).astype(object).where(lambda ids: ids.notna(), None)
+    expected = labelled["class"].map(lambda name: usual.get(name, "another"))
+    return _none_for_blank(expected.reindex(clips.index))
 
 
 def _span_fault(start: str, end: str, start_s: float, end_s: float) -> str | None:
@@ -507,24 +520,29 @@ def relation_facts(table: pd.DataFrame, params: ValidateParams) -> pd.DataFrame:
     `copy_of`, `copy_of_other_fold`, `copy_of_other_class`: another clip with the same samples; `other_folds`: those
     that the source is in too, for the clips outside the fold that holds most of it.
     """
-    columns = ["copy_of", "copy_of_other_fold", "copy_of_other_class", "other_folds"]
-    facts = pd.DataFrame(None, index=table.index, columns=columns, dtype=object)
-    for _, same in table[table.duplicated("digest", keep=False)].groupby("digest", sort=False):
-        first = same.iloc[0]
-        for at, row in same.iterrows():
-            alike = same[(same["class"] == row["class"]) & (same["fold_number"] == row["fold_number"])]
-            others = same[same["class"] != row["class"]]
-            facts.loc[at, "copy_of"] = alike["clip"].iloc[0] if alike.index[0] != at else None
-            facts.loc[at, "copy_of_other_fold"] = first["clip"] if row["fold_number"] != first["fold_number"] else None
-            facts.loc[at, "copy_of_other_class"] = None if others.empty else others["clip"].iloc[0]
+    facts = pd.DataFrame(index=table.index)
+    is_copy = table.duplicated(["digest", "class", "fold_number"])
+    facts["copy_of"] = _first(table, ["digest", "class", "fold_number"], "clip").where(is_copy)
+    first_clip, first_fold, first_class = (_first(table, ["digest"], name) for name in ("clip", "fold_number", "class"))
+    facts["copy_of_other_fold"] = first_clip.where(table["fold_number"] != first_fold)
+    is_other = table["class"] != first_class
+    others = table[is_other].drop_duplicates("digest").set_index("digest")["clip"]  # than the class of the first copy
+    facts["copy_of_other_class"] = first_clip.where(is_other, table["digest"].map(others))
+
     named = table[(table["source"] != "") & ~table["source"].isin(params.known_shared_sources)]
-    n_folds = named.groupby("source")["fold_number"].transform("nunique")
-    for _, rows in named[n_folds > 1].groupby("source", sort=False):
-        counts = rows["fold_number"].value_counts()
+    shared = named[named.groupby("source")["fold_number"].transform("nunique") > 1]
+    other_folds = {}
+    for _, folds in shared.groupby("source", sort=False)["fold_number"]:
+        counts = folds.value_counts()
         main_fold = counts[counts == counts.max()].index.min()
-        for at, fold in rows.loc[rows["fold_number"] != main_fold, "fold_number"].items():
-            facts.loc[at, "other_folds"] = ", ".join(f"fold {other}" for other in sorted(counts.index) if other != fold)
-    return facts
+        for at, fold in folds[folds != main_fold].items():
+            other_folds[at] = ", ".join(f"fold {other}" for other in sorted(counts.index) if other != fold)
+    facts["other_folds"] = pd.Series(other_folds, dtype=object).reindex(table.index)
+    return facts.apply(_none_for_blank)
+
+
+def _first(table: pd.DataFrame, by: list[str], column: str) -> pd.Series:
+    return table.groupby(by)[column].transform("first")
 
 
 class Runner(Protocol):
@@ -563,7 +581,7 @@ def judge(
     alone = expectations.run("clips", table, CLIP_CHECKS)
     left = table[~table.index.isin(_unfit(alone).index)]
     related = expectations.run("relations", left.join(relation_facts(left, params)), RELATION_CHECKS)
-    found = pd.concat([alone, related])
+    found = pd.concat([alone, related]).sort_index(kind="stable")
     unfit = _unfit(found)
     is_rejected = table.index.isin(unfit.index)
 

@@ -119,7 +119,7 @@ def _probe_open(file: soundfile.SoundFile, path: Path) -> Probe:
         n_samples=n_samples,
         subtype=f"{file.format} {file.subtype}",
         missing=_missing(file, path, n_samples),
-        peak=float(max(-low.min(), high.max(), 0.0)) if n_samples else None,
+        peak=float(max(0.0, -low.min(), high.max())) if n_samples else None,
         rms=float(np.sqrt(energy / n_values)) if n_samples else None,
         swing=float((high - low).max() / 2) if n_samples else None,
         clipped_share=n_clipped / n_values if n_samples else None,

@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from stages.lib.checks import Dataset
@@ -31,8 +32,11 @@ def plot_durations(path: Path, accepted: pd.DataFrame, dataset: Dataset) -> None
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.0, height - 2.0))
     figure.suptitle(_title(f"Durations of {len(accepted)} accepted clips", dataset))
     top.stairs(counts.sum(axis=0), edges, fill=True, color=INK)
+    top.set_yscale("symlog")  # most clips of a dataset often have one length; the others should be seen too
     top.set_ylabel("clips")
-    mesh = below.pcolormesh(edges, np.arange(len(counts) + 1) - 0.5, shares, cmap="Blues", vmin=0, vmax=1)
+    mesh = below.pcolormesh(
+        edges, np.arange(len(counts) + 1) - 0.5, shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1)
+    )
     below.invert_yaxis()
     below.set_yticks(range(len(counts)), dataset.classes, fontsize=8)
     below.set_xlabel("duration (s)")
