@@ -5,6 +5,7 @@ are `librosa.filters.mel`. Frames are not centred: the first begins at the first
 recording, so that no frame holds anything but the recording; 4 s at the default settings make 150 frames.
 """
 
+import warnings
 from typing import Annotated, Literal
 
 import librosa
@@ -59,15 +60,19 @@ class LogMel:
         """Compute the window, float32 of shape (win_length,), and the mel filters, sparse (n_mels, 1 + n_fft // 2)."""
         self.params = params
         self.window = scipy.signal.get_window(params.window, params.win_length).astype(np.float32)
-        filters = librosa.filters.mel(
-            sr=params.sr,
-            n_fft=params.n_fft,
-            n_mels=params.n_mels,
-            fmin=params.fmin,
-            fmax=params.fmax,
-            htk=params.mel_scale == "htk",
-            norm=None if params.mel_norm == "none" else params.mel_norm,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # of empty bands: `empty_bands` says which, for the stage to tell
+            filters = librosa.filters.mel(
+                sr=params.sr,
+                n_fft=params.n_fft,
+                n_mels=params.n_mels,
+                fmin=params.fmin,
+                fmax=params.fmax,
+                htk=params.mel_scale == "htk",
+                norm=None if params.mel_norm == "none" else params.mel_norm,
+            )
         self.filters = scipy.sparse.csr_array(filters)  # a band covers few of the bins: 1 % of the products remain
 
     @property

@@ -1,0 +1,108 @@
+"""What several tests share: parameters, a small dataset of tones, and the stages run on it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+
+from stages.lib.files import write_json
+
+ROOT = Path(__file__).parent.parent
+TONES_HZ = {"low": 300.0, "middle": 900.0, "high": 2700.0}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_tensorflow():
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real recordings, where this machine has one."""
+    folder = os.environ.get("EAR_REAL_DATA")
+    if not folder:
+        pytest.skip("EAR_REAL_DATA is not set; it names a folder with ESC-10/ and UrbanSound8K-mini.tar.gz")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def params() -> dict:
+    """The content of params.yaml, to change and write elsewhere."""
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def small_params(params) -> dict:
+    """Parameters for a run of seconds: few bands, short segments, one epoch."""
+    changed = yaml.safe_load(yaml.safe_dump(params))
+    changed["featurize"] |= {
+        "sr": 8000,
+        "win_length": 256,
+        "n_fft": 256,
+        "hop_length": 128,
+        "n_mels": 16,
+        "fmax": 4000.0,
+    }
+    changed["split"]["test_folds"] = [3]
+    changed["segment"] |= {"duration_s": 0.5, "overlap_s": 0.25}
+    changed["train"] |= {"epochs": 1, "batch_size": 8}
+    changed["evaluate"]["n_bootstrap"] = 100
+    return changed
+
+
+def write_params(path: Path, params: dict) -> Path:
+    path.write_text(yaml.safe_dump(params))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory) -> Path:
+    """A folder as fetch and validate leave it: tones of three classes in three folds, noisy, of several lengths."""
+    folder = tmp_path_factory.mktemp("tones")
+    rng = np.random.default_rng(0)
+    rows = []
+    for fold in (1, 2, 3):
+        for name, frequency in TONES_HZ.items():
+            for i in range(4):
+                sr, duration_s = 8000, (0.3, 0.5, 0.8, 1.1)[i]
+                t = np.arange(round(duration_s * sr)) / sr
+                y = 0.3 * np.sin(2 * np.pi * frequency * t) + 0.01 * rng.standard_normal(len(t))
+                clip = f"fold{fold}/{name}-{i}.wav"
+                path = folder / "raw" / "audio" / clip
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, y, sr)
+                rows.append(
+                    {
+                        "clip": clip,
+                        "class": name,
+                        "fold": fold,
+                        "source": f"{name}-{fold}-{i // 2}",
+                        "salience": "",
+                        "duration_s": duration_s,
+                        "sample_rate_hz": sr,
+                        "n_samples": len(t),
+                    }
+                )
+    pd.DataFrame(rows).to_csv(folder / "accepted.csv", index=False)
+    dataset = {"name": "tones", "title": "Tones (synthetic)", "synthetic": True, "licence": "none", "citation": "none"}
+    write_json(folder / "raw" / "dataset.json", dataset | {"classes": list(TONES_HZ), "folds": [1, 2, 3]})
+    return folder
+
+
+def run_featurize(tones: Path, out: Path, params: dict) -> Path:
+    """Run featurize on a folder of tones; returns the features."""
+    from stages import featurize
+
+    options = [f"--params={write_params(out / 'featurize.yaml', params)}", f"--raw={tones / 'raw'}"]
+    featurize.main([*options, f"--accepted={tones / 'accepted.csv'}", f"--features={out / 'features'}"])
+    return out / "features"
+
+
+@pytest.fixture(scope="session")
+def tone_features(tones, small_params, tmp_path_factory) -> Path:
+    """Features of the tones with the small parameters."""
+    return run_featurize(tones, tmp_path_factory.mktemp("features"), small_params)
