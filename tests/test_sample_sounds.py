@@ -11,7 +11,6 @@ from stages.lib.sample_signals import (
     SR,
     add_at,
     band_pass,
-    fft_length,
     gate,
     low_pass,
     n_harmonics,
@@ -276,12 +275,6 @@ def test_harmonics_stay_below_their_top():
     assert n_harmonics(300.0, 100, top_hz=1000.0) == 3
     assert n_harmonics(300.0, 2, top_hz=1000.0) == 2
     assert n_harmonics(3000.0, 2, top_hz=1000.0) == 1
-
-
-@pytest.mark.parametrize("n_samples", [1, 7, 8, 9, 1000, 4097, 96000, 120000])
-def test_transform_length_is_long_enough_and_little_longer(n_samples):
-    length = fft_length(n_samples)
-    assert n_samples <= length <= max(8, 1.2 * n_samples)
 
 
 def test_noise_has_its_shape():

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from scipy import fft
 
 from stages.lib.sample_signals import (
     SR,
     add_at,
     amplitude,
     band_pass,
-    fft_length,
     log_uniform,
     low_pass,
     shaped_noise,
@@ -118,15 +118,15 @@ class Place:
         Both have passed the gear; the sound has an echo besides. Their levels are arbitrary.
         """
         n_samples = len(sound)
-        n_fft = fft_length(n_samples + N_PAD)
-        frequencies = np.fft.rfftfreq(n_fft, 1 / SR).astype(np.float32)
+        n_fft = fft.next_fast_len(n_samples + N_PAD, real=True)
+        frequencies = fft.rfftfreq(n_fft, 1 / SR).astype(np.float32)
         gear = self.gear.gain(frequencies) * self._band(frequencies)
         bed = self._bed(n_samples, rng)
-        heard = np.fft.rfft(sound.astype(np.float32), n_fft) * np.fft.rfft(self._echo(), n_fft)
+        heard = fft.rfft(sound.astype(np.float32), n_fft) * fft.rfft(self._echo(), n_fft)
         heard *= gear * self.colour.gain(frequencies)
         return (
-            np.fft.irfft(heard, n_fft)[:n_samples],
-            np.fft.irfft(np.fft.rfft(bed, n_fft) * gear, n_fft)[:n_samples],
+            fft.irfft(heard, n_fft)[:n_samples],
+            fft.irfft(fft.rfft(bed, n_fft) * gear, n_fft)[:n_samples],
         )
 
     def _band(self, frequencies: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ which makes forty harmonics as cheap as one.
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy import fft
 
 SR = 24000  # Hz, the rate that everything is rendered at: half of it is well above the 8 kHz that the features reach
 TABLE_SIZE = 4096  # points of one period; the nearest point is read, which leaves a noise some 40 dB down
@@ -27,11 +28,6 @@ def times(n_samples: int) -> np.ndarray:
     return np.arange(n_samples, dtype=np.float32) / np.float32(SR)
 
 
-def fft_length(n_samples: int) -> int:
-    """A length of at least `n_samples`, at most a quarter more, that the FFT is fast at: 8 to 15 times a power of 2."""
-    return min(factor << (-(-n_samples // factor) - 1).bit_length() for factor in (8, 9, 10, 12, 15))
-
-
 def unit_rms(y: np.ndarray) -> np.ndarray:
     """`y` with a root mean square of 1; silence stays silence."""
     rms = np.sqrt(np.mean(np.square(y, dtype=np.float64)))
@@ -46,7 +42,7 @@ def period_table(harmonics: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     spectrum = np.zeros(TABLE_SIZE // 2 + 1, dtype=np.complex64)
     phases = rng.uniform(0, 2 * np.pi, len(harmonics))
     spectrum[1 : len(harmonics) + 1] = harmonics * np.exp(1j * phases)
-    return unit_rms(np.fft.irfft(spectrum, TABLE_SIZE))
+    return unit_rms(fft.irfft(spectrum, TABLE_SIZE))
 
 
 def n_harmonics(f0: float, at_most: int, top_hz: float = 10000.0) -> int:
@@ -74,11 +70,11 @@ def shaped_noise(n_samples: int, rng: np.random.Generator, shape: Callable[[np.n
 
     Returns float32 of shape (n_samples,). It is made in the frequency domain, so its end runs on into its start.
     """
-    n_fft = fft_length(n_samples)
-    frequencies = np.fft.rfftfreq(n_fft, 1 / SR).astype(np.float32)
+    n_fft = fft.next_fast_len(n_samples, real=True)
+    frequencies = fft.rfftfreq(n_fft, 1 / SR).astype(np.float32)
     parts = rng.standard_normal((2, len(frequencies)), dtype=np.float32)
     spectrum = (parts[0] + 1j * parts[1]) * shape(frequencies)
-    return unit_rms(np.fft.irfft(spectrum, n_fft)[:n_samples])
+    return unit_rms(fft.irfft(spectrum, n_fft)[:n_samples])
 
 
 def low_pass(cutoff_hz: float, slope_db: float) -> Callable[[np.ndarray], np.ndarray]:
