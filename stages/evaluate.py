@@ -60,11 +60,12 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, 
     if not models:
         raise ModelError(f"{folder}: holds no model; run 'dvc repro train'")
     for path, facts in models:
-        for key in ("classes", "featurize"):
-            if facts[key] != features.facts[key]:
+        made, found = ({"classes": f["classes"], **f["featurize"]} for f in (facts, features.facts))
+        for key in made:
+            if made[key] != found.get(key):
+                name = key if key == "classes" else f"featurize.{key}"
                 raise ModelError(
-                    f"{path}: made with {key} {facts[key]}, the features have {features.facts[key]}; "
-                    "run 'dvc repro train'"
+                    f"{path}: made with {name} {made[key]}, the features have {found.get(key)}; run 'dvc repro train'"
                 )
     return sorted(models, key=lambda model: model[1]["split"]["test"] or 0)
 
@@ -72,14 +73,14 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, 
 def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.DataFrame, float]:
     """Predict the clips of the model's test fold; returns a row a clip and the accuracy of segments."""
     start_backend(facts["backend"])
-    from stages.lib.batches import SegmentBatches  # imports Keras, which must not come before its backend
+    from stages.lib.batches import SegmentBatches, StepBar  # these import Keras, which must not come before its backend
 
     batches = SegmentBatches(
         features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH, seed=None
     )
     model = load_model(path)
-    bar = progress(range(len(batches)), total=len(batches), desc=f"evaluate {facts['name']}", unit="batches")
-    segments = np.concatenate([np.asarray(model.predict_on_batch(batches[i][0])) for i in bar])
+    with progress(total=len(batches), desc=f"evaluate {facts['name']}", unit="batches") as bar:
+        segments = model.predict(batches, verbose=0, callbacks=[StepBar(bar)])
     clip_rows = batches.segments["clip_row"].to_numpy()
     probabilities = average_segments(segments, clip_rows)
 

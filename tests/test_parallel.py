@@ -31,7 +31,7 @@ def test_one_worker_starts_no_process(monkeypatch):
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_the_error_of_a_worker_arrives_as_it_is(monkeypatch, workers):
     monkeypatch.setenv("EAR_WORKERS", workers)
-    with pytest.raises(EarError, match="^task 2: is bad$"):
+    with pytest.raises(EarError, match=r"^task 2: is bad$"):
         list(parallel_map(fail_on_two, range(5)))
 
 

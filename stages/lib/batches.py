@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from tqdm import tqdm
 
 from stages.lib.features import Features
 from stages.lib.segments import Segmenter, segment_table
@@ -53,3 +54,20 @@ class SegmentBatches(keras.utils.PyDataset):
         self._order = np.arange(len(self._pairs))
         if self._seed is not None:
             np.random.default_rng([self._seed, self._epoch]).shuffle(self._order)
+
+
+class StepBar(keras.callbacks.Callback):
+    """Moves a bar one step a batch, in training and in prediction."""
+
+    def __init__(self, bar: tqdm) -> None:
+        """Take the bar to move."""
+        super().__init__()
+        self._bar = bar
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Count a batch of training."""
+        self._bar.update()
+
+    def on_predict_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Count a batch of prediction."""
+        self._bar.update()

@@ -9,7 +9,7 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 
-def progress(iterable: Iterable[T] | None = None, *, total: int, desc: str, unit: str) -> "tqdm[T]":
+def progress(iterable: Iterable[T] | None = None, *, total: int | None, desc: str, unit: str) -> "tqdm[T]":
     """Show a bar on standard error while iterating, or while its `update` is called.
 
     In place on a terminal; elsewhere, as in the log of CI, a line every ten seconds.

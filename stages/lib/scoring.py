@@ -42,7 +42,12 @@ def count_confusions(truth: Sequence[str], predicted: Sequence[str], classes: Se
 
 
 def score_classes(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """A row a class: `class`, `precision`, `recall`, `f1` (0 where it was never predicted), `n_clips`."""
+    """A row a class: `class`, `precision`, `recall`, `f1` (0 where it was never predicted), `n_clips`.
+
+    No row where there is no clip.
+    """
+    if predictions.empty:
+        return pd.DataFrame(columns=["class", "precision", "recall", "f1", "n_clips"])
     precision, recall, f1, n_clips = precision_recall_fscore_support(
         predictions["truth"], predictions["predicted"], labels=list(classes), zero_division=0
     )

@@ -5,9 +5,8 @@ from typing import Any
 
 import keras
 import pandas as pd
-from tqdm import tqdm
 
-from stages.lib.batches import SegmentBatches
+from stages.lib.batches import SegmentBatches, StepBar
 from stages.lib.features import Features
 from stages.lib.models import build_model
 from stages.lib.progress import progress
@@ -63,25 +62,18 @@ def train_model(
             epochs=params.epochs,
             shuffle=False,  # the batches shuffle themselves, in the same way on every backend
             verbose=0,
-            callbacks=[_Progress(bar, params.epochs)],
+            callbacks=[_EpochBar(bar)],
         )
     curves = pd.DataFrame(history.history).reindex(columns=CURVES).round(6)
     curves.insert(0, "epoch", range(1, len(curves) + 1))
     return model, facts, curves
 
 
-class _Progress(keras.callbacks.Callback):
-    """Moves the bar one step a batch and shows the scores of the last finished epoch."""
-
-    def __init__(self, bar: tqdm, n_epochs: int) -> None:
-        super().__init__()
-        self._bar, self._n_epochs = bar, n_epochs
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self._bar.update()
+class _EpochBar(StepBar):
+    """Shows the scores of the last finished epoch beside the bar."""
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
-        scores = {"epoch": f"{epoch + 1}/{self._n_epochs}", "accuracy": f"{logs['accuracy']:.3f}"}
+        scores = {"epoch": f"{epoch + 1}/{self.params['epochs']}", "accuracy": f"{logs['accuracy']:.3f}"}
         if "val_accuracy" in logs:
             scores["validation"] = f"{logs['val_accuracy']:.3f}"
         self._bar.set_postfix(scores)

@@ -1,0 +1,188 @@
+"""The pipeline as DVC runs it: real runs, on small data, in a copy of the repository."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+from conftest import ROOT, TONES_HZ
+
+from stages.lib.files import read_json
+
+pytestmark = pytest.mark.slow
+
+ALL = ["fetch", "validate", "featurize", "scale", "train", "evaluate"]
+
+
+def write_tone(path, frequency, duration_s, seed):
+    sr = 8000
+    t = np.arange(round(duration_s * sr)) / sr
+    noise = 0.01 * np.random.default_rng(seed).standard_normal(len(t))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * frequency * t) + noise, sr)
+
+
+class Workspace:
+    """A copy of the repository with its own Git history and DVC cache."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        files = self.run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+        for name in filter(None, files.split("\0")):
+            if (ROOT / name).is_file():  # not one that was deleted and is still in the index
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, root / name)
+        self.run("git", "init", "--quiet")
+        self.commit()
+
+    def run(self, *command, cwd=None, check=True):
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        who = {f"GIT_{role}_{key}": "test@test.test" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
+        environment = os.environ | who | {"PATH": path, "DVC_NO_ANALYTICS": "1", "COLUMNS": "200"}
+        done = subprocess.run(
+            command, cwd=cwd or self.root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done.stdout
+
+    def commit(self):
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--allow-empty", "--message", "state")
+
+    def repro(self, *options):
+        """Run the pipeline; returns the stages that ran."""
+        return re.findall(r"Running stage '(\w+)'", self.run("dvc", "repro", *options))
+
+    def set_params(self, **sections):
+        path = self.root / "params.yaml"
+        params = yaml.safe_load(path.read_text())
+        for section, values in sections.items():
+            params[section] |= values
+        path.write_text(yaml.safe_dump(params))
+
+    def edit(self, name, old, new):
+        path = self.root / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, small_params) -> Workspace:
+    """A workspace on a folder of tones, run once."""
+    source = tmp_path_factory.mktemp("recordings")
+    for i, (name, frequency) in enumerate(TONES_HZ.items()):
+        for j in range(9):
+            write_tone(source / name / f"{j}.wav", frequency, 0.3 + 0.1 * j, seed=10 * i + j)
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
+    workspace.source = source
+    fetch = {"dataset": "folder", "source": str(source), "n_folds": 3}
+    workspace.set_params(**{key: small_params[key] for key in ("featurize", "split", "segment", "train", "evaluate")})
+    workspace.set_params(fetch=fetch, train={"epochs": 2})
+    assert workspace.repro() == ALL
+    workspace.commit()
+    return workspace
+
+
+def test_a_second_run_runs_nothing(small):
+    assert small.repro() == []
+
+
+# Each change is made on top of the ones before it, or DVC would find the earlier state in its cache and run nothing.
+CHANGES = {
+    "learning rate": (lambda w: w.set_params(train={"learning_rate": 0.002}), ["train", "evaluate"]),
+    "bands": (lambda w: w.set_params(featurize={"n_mels": 20}), ALL[2:]),
+    "hop": (lambda w: w.set_params(featurize={"hop_length": 100}), ALL[2:]),
+    "segment length": (lambda w: w.set_params(segment={"duration_s": 0.6}), ["train", "evaluate"]),
+    "test fold": (lambda w: w.set_params(split={"test_folds": [2]}), ["scale", "train", "evaluate"]),
+    "a threshold that rejects clips": (lambda w: w.set_params(validate={"min_duration_s": 0.35}), ALL[1:]),
+    "a threshold that changes no verdict": (lambda w: w.set_params(validate={"min_duration_s": 0.36}), ["validate"]),
+    "a helper of evaluate": (
+        lambda w: w.edit("stages/lib/scoring.py", "[0.025, 0.975]", "[0.1, 0.9]"),
+        ["evaluate"],
+    ),
+    "a helper of scale": (
+        lambda w: w.edit("stages/lib/scaling.py", "np.sqrt(squares / count)", "np.sqrt(squares / count) * 1.01"),
+        ["scale", "train", "evaluate"],
+    ),
+    "a recording added": (lambda w: write_tone(w.source / "low" / "new.wav", 310.0, 0.9, seed=99), ALL),
+    "a comment in params.yaml": (lambda w: w.edit("params.yaml", "train:", "# a comment\ntrain:"), []),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_reruns_exactly_what_depends_on_it(small, change):
+    make, expected = CHANGES[change]
+    make(small)
+    assert small.repro() == expected
+    assert small.repro() == []
+
+
+def test_two_forced_runs_and_two_clones_give_the_same_lock(small, tmp_path):
+    small.commit()
+    lock = (small.root / "dvc.lock").read_bytes()
+    assert small.repro("--force") == ALL
+    assert (small.root / "dvc.lock").read_bytes() == lock
+    clone = Workspace(tmp_path)
+    shutil.copy(small.root / "params.yaml", clone.root / "params.yaml")
+    for name in ("scoring", "scaling"):
+        shutil.copy(small.root / f"stages/lib/{name}.py", clone.root / f"stages/lib/{name}.py")
+    (clone.root / "dvc.lock").unlink(missing_ok=True)
+    assert clone.repro() == ALL
+    assert (clone.root / "dvc.lock").read_bytes() == lock
+    small.commit()
+    assert small.run("git", "status", "--porcelain") == ""
+
+
+def test_experiments_are_queued_run_two_at_a_time_and_compared(small):
+    small.commit()
+    for rate in ("0.003", "0.004"):
+        small.run("dvc", "exp", "run", "--queue", "--name", f"rate-{rate[-1]}", "-S", f"train.learning_rate={rate}")
+    small.run("dvc", "queue", "start", "--jobs", "2")
+    small.run("dvc", "queue", "logs", "--follow", "rate-3", check=False)
+    small.run("dvc", "queue", "logs", "--follow", "rate-4", check=False)
+    for _ in range(60):
+        status = small.run("dvc", "queue", "status")
+        if "Running" not in status and "Queued" not in status:
+            break
+        small.run("sleep", "2")
+    assert status.count("Success") == 2, status
+    table = small.run("dvc", "exp", "show", "--csv")
+    rates = set(pd.read_csv(io.StringIO(table))["train.learning_rate"])
+    assert {0.003, 0.004} <= rates
+    assert "train.learning_rate" in small.run("dvc", "params", "diff", "rate-3", "rate-4")
+    assert "accuracy" in small.run("dvc", "metrics", "diff", "--all", "rate-3", "rate-4")
+
+
+def test_dag_and_plots_can_be_shown(small):
+    dag = small.run("dvc", "dag")
+    assert all(stage in dag for stage in ALL)
+    small.run("dvc", "plots", "show", "--out", "plots")
+    page = (small.root / "plots" / "index.html").read_text()
+    for picture in ("confusion.png", "curves.png"):
+        assert picture in page
+    for title in ("Loss of segments", "Accuracy of segments", "true class by predicted class"):
+        assert title in page
+
+
+@pytest.mark.parametrize(
+    ("dataset", "source", "fold", "n_clips"),
+    [("urbansound8k", "UrbanSound8K-mini.tar.gz", 3, 615), ("esc50", "ESC-10", 5, 400)],
+)
+def test_real_recordings_run_through_with_three_parameters_set(real_data, tmp_path, dataset, source, fold, n_clips):
+    workspace = Workspace(tmp_path)
+    settings = [f"fetch.dataset={dataset}", f"fetch.source={real_data / source}", f"split.test_folds=[{fold}]"]
+    workspace.run("dvc", "exp", "run", *(part for setting in settings for part in ("-S", setting)))
+    accepted, rejected = (pd.read_csv(tmp_path / f"data/clips/{name}.csv") for name in ("accepted", "rejected"))
+    assert len(accepted) + len(rejected) == n_clips
+    metrics = read_json(tmp_path / "metrics/evaluate.json")
+    print(f"{dataset}: accuracy {metrics['accuracy']} of {metrics['n_clips']} clips of fold {fold}")
+    assert metrics["n_clips"] == (accepted["fold"] == fold).sum()
+    assert metrics["accuracy"] > 2 / accepted["class"].nunique()  # twice what guessing gets

@@ -1,0 +1,161 @@
+"""Train and evaluate as stages, on tones."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import TONES_HZ, run_featurize, write_params
+
+from stages import evaluate, scale, train
+from stages.lib.errors import DataError, ModelError
+from stages.lib.features import fold_file
+from stages.lib.files import read_json
+from stages.lib.model_file import read_facts
+
+
+def run_stages(out, features, params, stages=("scale", "train", "evaluate")):
+    options = [f"--params={write_params(out / 'params.yaml', params)}", f"--features={features}"]
+    if "scale" in stages:
+        scale.main([*options, f"--scaler={out / 'scaler'}"])
+    if "train" in stages:
+        paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'metrics/train'}"]
+        train.main([*options, *paths])
+    if "evaluate" in stages:
+        paths = [f"--models={out / 'models'}", f"--metrics={out / 'metrics/evaluate.json'}"]
+        evaluate.main([*options, *paths, f"--plots={out / 'metrics/evaluate'}"])
+    return out
+
+
+@pytest.fixture(scope="module")
+def learned(tone_features, small_params, tmp_path_factory):
+    """Enough epochs to tell three tones apart."""
+    params = small_params | {"train": small_params["train"] | {"epochs": 12, "learning_rate": 0.003}}
+    return run_stages(tmp_path_factory.mktemp("learned"), tone_features, params)
+
+
+def content(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_tones_are_learned(learned):
+    assert read_json(learned / "metrics/evaluate.json")["accuracy"] == 1.0
+
+
+def test_predictions_have_a_row_a_clip_of_the_test_fold(learned, tones):
+    predictions = pd.read_csv(learned / "metrics/evaluate/predictions.csv")
+    clips = pd.read_csv(tones / "accepted.csv").query("fold == 3").set_index("clip")
+    assert list(predictions.columns) == ["clip", "fold", "source", "truth", "predicted", "p_low", "p_middle", "p_high"]
+    assert sorted(predictions["clip"]) == sorted(clips.index)
+    rows = clips.loc[predictions["clip"]]
+    assert predictions["truth"].tolist() == rows["class"].tolist()
+    assert predictions["source"].tolist() == rows["source"].tolist()
+    probabilities = predictions[["p_low", "p_middle", "p_high"]]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=2e-4)
+    assert (probabilities.idxmax(axis=1) == "p_" + predictions["predicted"]).all()
+
+
+def test_the_numbers_of_a_class_carry_its_name(learned, tone_features, small_params, tmp_path):
+    """Where the features call low tones high and high tones low, evaluate must say that they are confused."""
+    swapped = shutil.copytree(tone_features, tmp_path / "features")
+    index = pd.read_csv(swapped / "index.csv", keep_default_na=False)
+    index["class"] = index["class"].replace({"low": "high", "high": "low"})
+    index.to_csv(swapped / "index.csv", index=False)
+    shutil.copytree(learned / "models", tmp_path / "models")
+    run_stages(tmp_path, swapped, small_params, ["evaluate"])
+    classes = pd.read_csv(tmp_path / "metrics/evaluate/classes.csv").set_index("class")
+    assert classes["recall"].to_dict() == {"low": 0, "middle": 1, "high": 0}
+
+
+def test_metrics_are_flat_numbers(learned):
+    metrics = read_json(learned / "metrics/evaluate.json")
+    assert set(metrics) == {
+        "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "segment_accuracy", "n_clips", "n_folds",
+    }  # fmt: skip
+    assert (metrics["n_clips"], metrics["n_folds"]) == (12, 1)
+
+
+def test_curves_have_a_row_an_epoch(learned):
+    for score in ("loss", "accuracy"):
+        curves = pd.read_csv(learned / f"metrics/train/{score}/fold_3.csv")
+        assert list(curves.columns) == ["epoch", "training", "validation"]
+        assert curves["epoch"].tolist() == list(range(1, 13))
+        assert curves.notna().all(axis=None)
+
+
+def test_pictures_are_there(learned):
+    for picture in ("train/curves.png", "evaluate/confusion.png"):
+        assert (learned / "metrics" / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_model_file_holds_what_prediction_needs(learned, small_params):
+    facts = read_facts(learned / "models/fold_3.keras")
+    assert facts["classes"] == list(TONES_HZ)
+    assert facts["featurize"] == small_params["featurize"]
+    assert facts["segment"] == small_params["segment"]
+    assert facts["split"] == {"train": [1], "validation": 2, "test": 3}
+    assert len(facts["scaler_mean"]) == 16
+
+
+def test_the_same_run_gives_the_same_bytes(tone_features, small_params, tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        run_stages(tmp_path / name, tone_features, small_params)
+    assert content(tmp_path / "x") == content(tmp_path / "y")
+
+
+def test_training_never_opens_the_test_fold(tone_features, small_params, tmp_path):
+    features = shutil.copytree(tone_features, tmp_path / "features")
+    fold_file(features, 3).unlink()
+    run_stages(tmp_path, features, small_params, ["scale", "train"])
+    assert (tmp_path / "models/fold_3.keras").exists()
+
+
+def test_each_fold_gets_its_model_and_the_metrics_are_means(tone_features, small_params, tmp_path):
+    params = small_params | {"split": {"test_folds": [3, 1], "validation": "none"}}
+    run_stages(tmp_path, tone_features, params)
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["fold_1.keras", "fold_3.keras"]
+    metrics = read_json(tmp_path / "metrics/evaluate.json")
+    accuracies = [metrics["fold"][fold]["accuracy"] for fold in ("1", "3")]
+    assert metrics["accuracy"] == pytest.approx(np.mean(accuracies), abs=1e-6)
+    assert metrics["accuracy_deviation"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
+    assert metrics["n_clips"] == 24
+    curves = pd.read_csv(tmp_path / "metrics/train/loss/fold_1.csv")
+    assert curves["validation"].isna().all()
+
+
+def test_a_model_on_everything_has_no_accuracy(tone_features, small_params, tmp_path, capsys):
+    params = small_params | {"split": {"test_folds": [], "validation": "previous"}}
+    run_stages(tmp_path, tone_features, params)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["all.keras"]
+    assert read_json(tmp_path / "metrics/evaluate.json") == {"n_clips": 0, "n_folds": 0}
+    assert len(pd.read_csv(tmp_path / "metrics/evaluate/predictions.csv")) == 0
+    assert "no model has a test fold" in capsys.readouterr().out
+
+
+def test_whole_clips_with_masked_padding_run_through(tone_features, small_params, tmp_path):
+    params = small_params | {"segment": {"duration_s": None, "overlap_s": 0.0, "pad": "mask"}}
+    run_stages(tmp_path, tone_features, params)
+    assert read_json(tmp_path / "metrics/evaluate.json")["n_clips"] == 12
+
+
+def test_models_made_with_other_features_are_refused(learned, tones, small_params, tmp_path):
+    params = small_params | {"featurize": small_params["featurize"] | {"n_mels": 12}}
+    features = run_featurize(tones, tmp_path, params)
+    shutil.copytree(learned / "models", tmp_path / "models")
+    with pytest.raises(ModelError, match=r"fold_3\.keras: made with featurize\.n_mels 16, the features have 12; run"):
+        run_stages(tmp_path, features, params, ["evaluate"])
+    shutil.copytree(learned / "scaler", tmp_path / "scaler")
+    with pytest.raises(DataError, match=r"fold_3\.npz: expected 12 bands, found \(16,\); run 'dvc repro scale'"):
+        run_stages(tmp_path, features, params, ["train"])
+
+
+def test_an_empty_folder_of_models_is_named(tone_features, small_params, tmp_path):
+    (tmp_path / "models").mkdir()
+    with pytest.raises(ModelError, match="holds no model; run 'dvc repro train'"):
+        run_stages(tmp_path, tone_features, small_params, ["evaluate"])
+
+
+def test_a_missing_scaler_is_named(tone_features, small_params, tmp_path):
+    with pytest.raises(DataError, match=r"fold_3\.npz: cannot be read .*; run 'dvc repro scale'"):
+        run_stages(tmp_path, tone_features, small_params, ["train"])
