@@ -53,9 +53,8 @@ class Equaliser:
         # The curve is smooth, so it is worked out at 64 points and joined by lines: a tenth of the time.
         octaves = np.linspace(4.0, 14.0, 64)
         low, high = (np.log2(corner) for corner in self.corners_hz)
-        level_db = self.shelves_db[0] / (1 + 4.0 ** (octaves - low)) + self.shelves_db[1] / (
-            1 + 4.0 ** (high - octaves)
-        )
+        level_db = self.shelves_db[0] / (1 + 4.0 ** (octaves - low))
+        level_db += self.shelves_db[1] / (1 + 4.0 ** (high - octaves))
         for centre, peak_db, width in zip(self.peaks_hz, self.peaks_db, self.peaks_octaves, strict=True):
             level_db += peak_db * np.exp(-0.5 * ((octaves - np.log2(centre)) / width) ** 2)
         return np.interp(np.log2(np.maximum(frequencies, 16.0)), octaves, amplitude(level_db)).astype(np.float32)

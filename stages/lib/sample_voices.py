@@ -193,9 +193,9 @@ class StreetMusic:
         return cls(
             tonic_hz=220 * 2 ** (rng.uniform(-8, 8) / 12),
             scale=str(rng.choice(list(SCALES))),
-            beat_s=rng.uniform(0.22, 0.7),
+            beat_s=rng.uniform(0.18, 0.5),
             lead=str(rng.choice(["plucked", "held", "bowed"])),
-            chords=str(rng.choice(["none", "plucked", "held"])),
+            chords=str(rng.choice(["none", "plucked", "plucked", "held", "held"])),
             chord_db=rng.uniform(-12, 0),
             vibrato=rng.uniform(0.0, 0.012),
             brightness=rng.uniform(0.3, 1.6),
@@ -218,11 +218,12 @@ class StreetMusic:
         while beat_s * SR < n_samples:
             n_beat = int(self.beat_s * SR)
             start = int(beat_s * SR)
-            for part in range(int(rng.choice([1, 1, 2]))):
-                length = n_beat if part == 0 else n_beat // 2
+            n_notes = int(rng.choice([1, 1, 2]))
+            for part in range(n_notes):
+                length = n_beat // n_notes
                 degree = int(np.clip(degree + rng.integers(-3, 4), -2, 11))
                 note_hz = self.pitch_hz(degree)
-                add_at(y, start + part * n_beat // 2, self._note(self.lead, note_hz, previous_hz, length, rng))
+                add_at(y, start + part * length, self._note(self.lead, note_hz, previous_hz, length, rng))
                 previous_hz = note_hz
             if self.chords != "none" and number % 2 == 0:
                 root = int(rng.choice([0, 3, 4, -2]))
