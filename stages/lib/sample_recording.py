@@ -4,6 +4,7 @@ A `Place` is drawn once for a source, and all its clips share it.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -118,13 +119,10 @@ class Place:
         """
         n_samples = len(sound)
         n_fft = fft.next_fast_len(n_samples + N_PAD, real=True)
-        frequencies = fft.rfftfreq(n_fft, 1 / SR).astype(np.float32)
-        gear = self.gear.gain(frequencies) * self._band(frequencies)
         bed = self._bed(n_samples, rng)
-        heard = fft.rfft(sound.astype(np.float32), n_fft) * fft.rfft(self._echo(), n_fft)
-        heard *= gear * self.colour.gain(frequencies)
+        way, gear = _responses(self, n_fft)
         return (
-            fft.irfft(heard, n_fft)[:n_samples],
+            fft.irfft(fft.rfft(sound.astype(np.float32), n_fft) * way, n_fft)[:n_samples],
             fft.irfft(fft.rfft(bed, n_fft) * gear, n_fft)[:n_samples],
         )
 
@@ -162,6 +160,14 @@ class Place:
             knock = struck(modes_hz, rng.uniform(0.005, 0.05, 4), np.ones(4), rng)
             add_at(bed, int(rng.integers(n_samples)), np.float32(log_uniform(rng, 2, 8)) * knock)
         return bed
+
+
+@lru_cache(maxsize=2)  # most clips of a source are equally long
+def _responses(place: Place, n_fft: int) -> tuple[np.ndarray, np.ndarray]:
+    """What the sound and the bed each pass, at the `n_fft` // 2 + 1 frequencies of a transform."""
+    frequencies = fft.rfftfreq(n_fft, 1 / SR).astype(np.float32)
+    gear = place.gear.gain(frequencies) * place._band(frequencies)
+    return fft.rfft(place._echo(), n_fft) * (gear * place.colour.gain(frequencies)), gear
 
 
 def active_power(y: np.ndarray) -> float:
