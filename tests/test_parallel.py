@@ -1,13 +1,16 @@
-import os
+import threading
 
 import pytest
 
 from stages.lib.errors import EarError
 from stages.lib.parallel import n_workers, parallel_map
 
+BOTH_AT_WORK = threading.Barrier(2)
 
-def process_of(task):
-    return task, os.getpid()
+
+def wait_for_another(task):
+    BOTH_AT_WORK.wait(timeout=30)  # passes only where two tasks are at work at once
+    return task
 
 
 def fail_on_two(task):
@@ -16,16 +19,19 @@ def fail_on_two(task):
     return task
 
 
-def test_results_come_in_the_order_of_the_tasks_from_other_processes(monkeypatch):
+def test_two_workers_work_at_once_and_results_come_in_the_order_of_the_tasks(monkeypatch):
     monkeypatch.setenv("EAR_WORKERS", "2")
-    results = list(parallel_map(process_of, range(20)))
-    assert [task for task, _ in results] == list(range(20))
-    assert os.getpid() not in {process for _, process in results}
+    assert list(parallel_map(wait_for_another, range(20))) == list(range(20))
 
 
-def test_one_worker_starts_no_process(monkeypatch):
+def test_one_worker_does_all(monkeypatch):
     monkeypatch.setenv("EAR_WORKERS", "1")
-    assert {process for _, process in parallel_map(process_of, range(3))} == {os.getpid()}
+    names = parallel_map(lambda _: threading.current_thread().name, range(20))
+    assert len(set(names)) == 1
+
+
+def test_no_task_is_no_result():
+    assert list(parallel_map(abs, [])) == []
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

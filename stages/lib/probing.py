@@ -1,7 +1,6 @@
 """What reading each audio file once tells about it: format, length, level, faults of the signal, and its content.
 
-Nothing is judged here and nothing raises: what is wrong with a file comes back in its probe. Worker processes import
-this module, so it stays light.
+Nothing is judged here and nothing raises: what is wrong with a file comes back in its probe.
 """
 
 import hashlib
@@ -18,8 +17,6 @@ import soundfile
 from stages.lib.audio import audio_blocks, open_audio
 from stages.lib.errors import AudioError
 from stages.lib.parallel import parallel_map
-
-CHUNK = 32  # files a task: enough that handing a task over costs nothing, few enough that the last ones end together
 
 # The largest value that a coding holds, where it is not that of 16 bits (one step of it below 1).
 FULL_SCALE = {"PCM_U8": 127 / 128, "PCM_S8": 127 / 128, "ULAW": 32124 / 32768, "ALAW": 32256 / 32768}
@@ -60,14 +57,8 @@ def list_files(folder: Path) -> list[str]:
 
 
 def probe_files(paths: Sequence[Path]) -> Iterator[Probe]:
-    """Yield the probe of each file, in their order, computed in parallel."""
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    for probes in parallel_map(_probe_chunk, chunks):
-        yield from probes
-
-
-def _probe_chunk(paths: Sequence[Path]) -> list[Probe]:
-    return [probe_file(path) for path in paths]
+    """The probe of each file, in their order, computed in parallel."""
+    return parallel_map(probe_file, paths)
 
 
 def probe_file(path: Path) -> Probe:

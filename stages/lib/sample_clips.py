@@ -1,7 +1,4 @@
-"""The clips of `sample` from one source: its instance sounds at its place, and its recorder writes the files.
-
-Apart from the plan, so that a worker process imports only what rendering needs.
-"""
+"""The clips of `sample` from one source: its instance sounds at its place, and its recorder writes the files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

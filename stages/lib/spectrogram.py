@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import librosa
 import numpy as np
 import scipy.fft
-import scipy.signal
 import scipy.sparse
 from pydantic import Field
 
@@ -53,13 +52,16 @@ class FeaturizeParams:
             raise ValueError(f"featurize.fmin {self.fmin:g} Hz is not below featurize.fmax {self.fmax:g} Hz")
 
 
+WINDOWS = {"hamming": np.hamming, "hann": np.hanning, "blackman": np.blackman, "boxcar": np.ones}
+
+
 class LogMel:
     """The transform from samples to log-mel frames for one set of parameters."""
 
     def __init__(self, params: FeaturizeParams) -> None:
         """Compute the window, float32 of shape (win_length,), and the mel filters, sparse (n_mels, 1 + n_fft // 2)."""
         self.params = params
-        self.window = scipy.signal.get_window(params.window, params.win_length).astype(np.float32)
+        self.window = WINDOWS[params.window](params.win_length + 1)[:-1].astype(np.float32)  # periodic, not symmetric
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", UserWarning
