@@ -9,11 +9,16 @@ from stages.lib.params import section
 
 @section("train")
 class TrainParams:
-    """What is trained and how; `learning_rate` is that of Adam, `seed` that of weights, order and dropout."""
+    """What is trained and how.
+
+    `learning_rate` is that of Adam at the start, `schedule` its course to the end, `seed` that of weights, order and
+    dropout.
+    """
 
     backend: Literal["tensorflow", "jax", "torch"]
     model: str
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]
+    schedule: Literal["constant", "cosine"]
     seed: Annotated[int, Field(ge=0)]

@@ -52,10 +52,12 @@ def train_model(
     model = build_model(params.model, n_frames=segmenter.length, n_classes=len(features.classes), scaler=scaler)
     # The optimizer belongs to a shell around the same layers, so that the model is saved without its state.
     trainer = keras.Model(model.inputs, model.outputs)
-    trainer.compile(
-        optimizer=keras.optimizers.Adam(params.learning_rate), loss="categorical_crossentropy", metrics=["accuracy"]
-    )
-    with progress(total=params.epochs * len(training), desc=f"train {split.name}", unit="batches") as bar:
+    n_steps = params.epochs * len(training)
+    learning_rate = params.learning_rate
+    if params.schedule == "cosine":
+        learning_rate = keras.optimizers.schedules.CosineDecay(learning_rate, n_steps)
+    trainer.compile(keras.optimizers.Adam(learning_rate), loss="categorical_crossentropy", metrics=["accuracy"])
+    with progress(total=n_steps, desc=f"train {split.name}", unit="batches") as bar:
         history = trainer.fit(
             training,
             validation_data=validation,
