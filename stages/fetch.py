@@ -1,6 +1,7 @@
 """Fetch: bring one dataset into one layout - audio and a table with a row a clip - with its licence and citation.
 
-in   --source   a file of data/sources/ (rendered or downloaded), or an archive or folder in the layout of the dataset
+in   fetch.source (of the parameters)
+                a file of data/sources/ (rendered or downloaded), or an archive or folder in the layout of the dataset
      --sources  the folder of the files that say what is known about each dataset
 out  --raw      audio/<clip>   the recordings as they came, byte for byte
                 clips.csv      a row a clip: clip, class, class_id, fold, source, salience, start_s, end_s; the values
@@ -34,10 +35,12 @@ def main(argv: list[str] | None = None) -> None:
     """Run the stage."""
     args = parse_args(argv)
     params = load_params(args.params, FetchParams)
-    source = choose_source(args.source, args.sources, args.raw, params.dataset)
+    # Not an option: a name with quotes, $ or backticks would not come through the shell of the command in dvc.yaml.
+    path = Path(params.source)
+    source = choose_source(path, args.sources, args.raw, params.dataset)
     print(licence_text(source), flush=True)
     with whole_folder(args.raw) as raw:
-        place = obtain(args.source, source, raw / "unpacked")
+        place = obtain(path, source, raw / "unpacked")
         listing = list_clips(place, source, params)
         notes = listing.notes + place_audio(listing.files, raw / "audio", move=raw in place.parents)
         shutil.rmtree(raw / "unpacked", ignore_errors=True)
@@ -69,7 +72,10 @@ def choose_source(path: Path, sources: Path, raw: Path, dataset: str) -> Source:
             )
         return source
     if not path.exists():
-        raise SourceError(f"fetch.source: {path}: no such file or folder; set it to {own_source(sources, dataset)}")
+        elsewhere = "" if path.is_absolute() else "; with dvc exp run --temp or --queue give an absolute path"
+        raise SourceError(
+            f"fetch.source: {path}: no such file or folder; set it to {own_source(sources, dataset)}{elsewhere}"
+        )
     if dataset == "sample":
         raise SourceError(
             f"fetch.source: {path}, but fetch.dataset is sample, which is rendered; set fetch.dataset to urbansound8k, "
@@ -107,7 +113,9 @@ def obtain(path: Path, source: Source, unpacked: Path) -> Path:
         addresses = [source.address, *source.mirrors]
         archive = download(addresses, cache_folder(), md5=source.md5, size_bytes=source.size_bytes)
     if not is_archive(archive):
-        raise SourceError(f"fetch.source: {path}: expected a tar, a zip or a folder, found another kind of file")
+        raise SourceError(
+            f"fetch.source: {path}: expected a tar, a zip or a folder, found another kind of file, or a damaged one"
+        )
     left_out = unpack(archive, place, source.limits)
     if left_out:
         print(f"note: {len(left_out)} left out of {archive.name}: {some(left_out)}")
@@ -147,7 +155,7 @@ def facts(source: Source, listing: Listing, esc10: bool) -> dict[str, Any]:
     """What later stages and the model's card need to know about the dataset."""
     return {
         "name": source.name,
-        "title": f"{source.title}, the ESC-10 subset" if esc10 else source.title,
+        "title": full_title(source, esc10),
         "synthetic": source.synthetic,
         "licence": source.licence,
         "citation": source.citation,
@@ -159,12 +167,16 @@ def facts(source: Source, listing: Listing, esc10: bool) -> dict[str, Any]:
     }
 
 
+def full_title(source: Source, esc10: bool = False) -> str:
+    """The title that every picture and report of the dataset carries: what is synthetic says so wherever it appears."""
+    return f"{source.title}{', the ESC-10 subset' if esc10 else ''}{' (synthetic)' if source.synthetic else ''}"
+
+
 def licence_text(source: Source) -> str:
     """Title, licence and citation, a line each."""
-    kind = " (synthetic)" if source.synthetic else ""
     return "\n".join(
         [
-            f"dataset: {source.title}{kind}",
+            f"dataset: {full_title(source)}",
             f"licence: {source.licence or 'not stated'}",
             f"cite: {source.citation or 'not stated'}",
         ]
@@ -187,7 +199,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """The options of the stage, as dvc.yaml gives them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--params", type=Path, required=True)
-    parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--sources", type=Path, required=True)
     parser.add_argument("--raw", type=Path, required=True)
     return parser.parse_args(argv)

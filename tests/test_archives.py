@@ -70,11 +70,17 @@ def test_zip_is_unpacked(tmp_path: Path) -> None:
 
 
 def test_clutter_is_left_out(tmp_path: Path) -> None:
-    names = ["a/.DS_Store", "a/._x.wav", "__MACOSX/a/x.wav", ".hidden/x.wav", "a/x.wav", "a/Thumbs.db"]
+    names = ["a/.DS_Store", "a/._x.wav", "__MACOSX/a/x.wav", ".git/x.wav", "a/x.wav", "a/Thumbs.db", "a/desktop.ini"]
     (tmp_path / "to").mkdir()
 
     assert unpack(make_tar(tmp_path / "t", *(tar_member(name, b"1") for name in names)), tmp_path / "to", LIMITS) == []
     assert list(files_below(tmp_path / "to")) == ["a/x.wav"]
+
+
+def test_a_hidden_recording_is_no_clutter(tmp_path: Path) -> None:
+    (tmp_path / "to").mkdir()
+    unpack(make_tar(tmp_path / "t", tar_member(".a/.5 Hz hum.wav", b"1")), tmp_path / "to", LIMITS)
+    assert list(files_below(tmp_path / "to")) == [".a/.5 Hz hum.wav"]
 
 
 def test_links_inside_become_copies(tmp_path: Path) -> None:
@@ -186,6 +192,7 @@ def altered(path: Path, at: int) -> Path:
 NOISE = os.urandom(200_000)
 DAMAGED: dict[str, Callable[[Path], Path]] = {
     "gzip cut short": lambda to: cut(make_tar(to, tar_member("a", NOISE)), 100_000),
+    "gzip cut near its start": lambda to: cut(make_tar(to, tar_member("a", NOISE)), 80),
     "gzip cut in its checksum": lambda to: cut(make_tar(to, tar_member("a", NOISE)), -4),
     "gzip altered": lambda to: altered(make_tar(to, tar_member("a", NOISE)), 100_000),
     "bzip2 cut short": lambda to: cut(make_tar(to, tar_member("a", NOISE), mode="w:bz2"), 100_000),
@@ -201,6 +208,7 @@ def test_damaged_archive_is_an_error(tmp_path: Path, case: str) -> None:
     archive = DAMAGED[case](tmp_path / "archive")
     (tmp_path / "to").mkdir()
 
+    is_archive(archive)  # whatever it says, it does not raise
     with pytest.raises(SourceError, match=r"^archive: damaged or cut short \(.*\); fetch or copy the archive again$"):
         unpack(archive, tmp_path / "to", LIMITS)
     with pytest.raises(SourceError, match=r"^archive: damaged or cut short"):

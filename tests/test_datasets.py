@@ -73,6 +73,12 @@ TABLES: dict[str, tuple[bytes, str | None]] = {
         b"path,class\na.wav,dog, big\n",
         r"t.csv line 2: expected 2 values, found 3; put values .* quotes",
     ),
+    "open quote": (
+        b'path,class\n"a.wav,dog\nb.wav,dog\nc.wav,dog\n',
+        r"t.csv line 2: the row that begins here cannot be read \(.*\); see to its quotes",
+    ),
+    "open quote in a later row": (b'path,class\na.wav,dog\n"b.wav,dog\nc.wav,"cat"\n', r"t.csv line 3: the row that"),
+    "quote within a value": (b'path,class,x\na.wav,dog,5" pipe\n', None),
     "Latin-1": (b"path,class\n\xe9.wav,dog\n", r"t.csv: not UTF-8 text \(.*\); save it as CSV in UTF-8"),
     "UTF-16": ("path,class\na.wav,dog\n".encode("utf-16"), r"t.csv: not UTF-8 text"),
 }
@@ -168,6 +174,14 @@ def test_accents_match_whichever_way_they_are_written(tmp_path: Path) -> None:
     assert listing.files_without_row == []
 
 
+def test_a_linked_folder_of_audio_is_refused(tmp_path: Path) -> None:
+    urbansound8k(tmp_path / "in", ROW)
+    (tmp_path / "in/audio").rename(tmp_path / "far")
+    (tmp_path / "in/audio").symlink_to(tmp_path / "far")
+    with pytest.raises(SourceError, match=r"in/audio: a link to a folder, behind which DVC sees no change; put"):
+        list_dataset(tmp_path / "in", "urbansound8k")
+
+
 def test_a_slip_in_one_row_declares_no_class(tmp_path: Path) -> None:
     rows = [f"{n}.wav,1,0,1,1,1,{n % 2},{'ab'[n % 2]}" for n in range(6)]
     slips = ["6.wav,1,0,1,1,1,0,aa", "7.wav,1,0,1,1,1,9,b", "8.wav,1,0,1,1,1,-1,c", "9.wav,1,0,1,1,1,x,a"]
@@ -245,6 +259,13 @@ def test_esc50_and_its_subset(tmp_path: Path, esc10: bool, classes: list[str], i
         assert listing.files_without_row == ["more.ogg"]
 
 
+def test_a_blank_name_reaches_validate(tmp_path: Path) -> None:
+    rows = ["1-9-A-0.ogg,1,0,dog,True,9,A", ",2,10,rain,True,8,B"]
+    listing = list_dataset(esc50(tmp_path, *rows, files=("1-9-A-0.ogg",)), "esc50")
+    assert listing.clips["clip"].tolist() == ["1-9-A-0.ogg", ""]
+    assert list(listing.files) == ["1-9-A-0.ogg"]
+
+
 def test_esc10_of_a_table_without_it_is_an_error(tmp_path: Path) -> None:
     esc50(tmp_path, "5-7-A-5.ogg,5,5,cat,False,7,A", files=("5-7-A-5.ogg",))
     with pytest.raises(SourceError, match=r"no clip is left of the table; see fetch.esc10"):
@@ -264,15 +285,22 @@ def test_class_folders(tmp_path: Path) -> None:
         "dog/.DS_Store",
         "dog/._a.wav",
         ".git/x.wav",
+        ".quiet/.5 Hz hum.wav",
     )
     listing = list_dataset(tmp_path, "folder")
 
-    assert listing.clips["clip"].tolist() == ["dog/a.FLAC", "dog/b.wav", "nan/day 1/é'\".mp3", "nan/x.ogg"]
-    assert listing.clips["class"].tolist() == ["dog", "dog", "nan", "nan"]
+    assert listing.clips["clip"].tolist() == [
+        ".quiet/.5 Hz hum.wav",
+        "dog/a.FLAC",
+        "dog/b.wav",
+        "nan/day 1/é'\".mp3",
+        "nan/x.ogg",
+    ]
+    assert listing.clips["class"].tolist() == [".quiet", "dog", "dog", "nan", "nan"]
     assert listing.clips["source"].tolist() == listing.clips["clip"].tolist()
-    assert listing.clips["fold"].tolist() == ["1", "2", "1", "2"]
-    assert (listing.classes, listing.class_ids, listing.folds) == (["dog", "nan"], None, [1, 2])
-    assert listing.notes == []
+    assert listing.clips["fold"].tolist()[1:] == ["1", "2", "1", "2"]
+    assert (listing.classes, listing.class_ids, listing.folds) == ([".quiet", "dog", "nan"], None, [1, 2])
+    assert listing.notes == ["fewer sources than the 2 folds, so not in each: .quiet (1)"]
 
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
@@ -304,6 +332,7 @@ def test_a_class_with_too_few_sources_for_the_folds_is_said(tmp_path: Path) -> N
 
 def test_a_folder_around_the_class_folders_is_seen_through(tmp_path: Path) -> None:
     put(tmp_path, "mine/v1/a/1.wav", "mine/v1/a/2.wav", "mine/v1/b/1.wav", "mine/v1/b/2.wav", "__MACOSX/x")
+    put(tmp_path, "LICENSE", "mine/README.md")
     assert list_dataset(tmp_path, "folder").classes == ["a", "b"]
 
 
@@ -314,9 +343,12 @@ def test_links_and_folders_named_like_recordings_stay_in_the_table(tmp_path: Pat
     (tmp_path / "in/b/4.wav").mkdir()
     (tmp_path / "in/b/far").symlink_to(tmp_path / "far")
     (tmp_path / "in/b/loop").symlink_to(tmp_path)
+    (tmp_path / "in/b/all").symlink_to("../b")
+    (tmp_path / "in/c").symlink_to("a")
 
-    clips = list_dataset(tmp_path / "in", "folder").clips["clip"].tolist()
-    assert clips == ["a/1.wav", "a/2.wav", "a/3.wav", "b/1.wav", "b/4.wav", "b/far/2.wav"]
+    listing = list_dataset(tmp_path / "in", "folder")
+    assert listing.clips["clip"].tolist() == ["a/1.wav", "a/2.wav", "a/3.wav", "b/1.wav", "b/4.wav"]
+    assert listing.notes == ["4 left out, links to folders, which DVC does not follow: b/all, b/far, b/loop, c"]
 
 
 @pytest.mark.parametrize("name", ["clips.csv", "metadata.csv", "other.csv"])
@@ -328,6 +360,7 @@ def test_a_table_of_ones_own(tmp_path: Path, name: str) -> None:
         "./x//2.wav,None,7,,",
         "y.wav,dog,x,s,",
         "gone.wav,dog,3,s,",
+        ",dog,3,s,no path",
     ]
     (tmp_path / name).write_text("\n".join(rows))
 
@@ -337,11 +370,12 @@ def test_a_table_of_ones_own(tmp_path: Path, name: str) -> None:
         ["x/2.wav", "None", "7", "x/2.wav"],
         ["y.wav", "dog", "x", "s"],
         ["gone.wav", "dog", "3", "s"],
+        ["", "dog", "3", "s"],
     ]
     assert (listing.classes, listing.folds) == (["None", "dog"], [3, 7])
     # Around a CSV that was named itself lies what is nobody's business.
     assert listing.files_without_row == ([] if name == "other.csv" else ["unlisted.wav"])
-    assert "gone.wav" not in listing.files
+    assert not {"gone.wav", ""} & set(listing.files)
 
 
 def test_folds_are_made_where_the_table_has_none(tmp_path: Path) -> None:
@@ -355,6 +389,18 @@ def test_folds_are_made_where_the_table_has_none(tmp_path: Path) -> None:
     assert listing.folds == [1, 2]
 
 
+def put_table(to: Path, *rows: str, head: str = "path,class,fold") -> None:
+    """A table, and the recordings that it names."""
+    put(to, *(row.split(",")[0] for row in rows))
+    (to / "clips.csv").write_text("\n".join([head, *rows]))
+
+
+def test_a_single_fold_of_zero_reaches_validate(tmp_path: Path) -> None:
+    put_table(tmp_path, "a.wav,a,1", "b.wav,b,0", "c.wav,b,2")
+    listing = list_dataset(tmp_path, "folder")
+    assert (listing.clips["fold"].tolist(), listing.folds) == (["1", "0", "2"], [1, 2])
+
+
 FOLDERS_REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda to: None, r"expected CLASS/\*.wav .* or one of clips.csv, metadata.csv, found 0 files$"),
     "no audio": (lambda to: put(to, "a/x.m4a", "a/y.m4a", "z.txt"), r"found 3 files .m4a .txt"),
@@ -363,15 +409,35 @@ FOLDERS_REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda to: put(to, "a/1.wav", "b/1.wav"),
         r"fetch.n_folds: 2 folds need 2 sources and a class with 2 clips",
     ),
+    "one class": (
+        lambda to: put(to, "audio/1.wav", "audio/2.wav", "LICENSE"),
+        r"found one class \(audio\), expected at least two; a class is a folder right below fetch.source.*; 1 left out",
+    ),
+    "no class": (lambda to: put_table(to, "a.wav,,1", "b.wav,,2"), r"found no class, expected at least two"),
+    "folders behind links": (
+        lambda to: (put(to, "a/1.wav", "a/2.wav"), (to / "b").symlink_to("a"), (to / "c").symlink_to("a")),
+        r"found one class \(a\), .*; 2 left out, links to folders, which DVC does not follow: b, c",
+    ),
+    "named folds": (
+        lambda to: put_table(to, "a.wav,a,train", "b.wav,b,test", "c.wav,b,"),
+        r"clips.csv: column fold: expected whole numbers from 1, found test, train; number the folds from 1, or",
+    ),
+    "folds from 0": (
+        lambda to: put_table(to, *(f"{n}.wav,{'ab'[n % 2]},{n // 2}" for n in range(6))),
+        r"clips.csv: column fold: expected whole numbers from 1, found 0, 1, 2;",
+    ),
     "no such files": (
-        lambda to: (to / "clips.csv").write_text("path,class\na.wav,a\nb.wav,a\n"),
-        r"2 clips are listed, but the recording of none is there; the first would be 'a.wav'",
+        lambda to: (to / "clips.csv").write_text("path,class\na.wav,a\nb.wav,a\nc.wav,b\n"),
+        r"3 clips are listed, but the recording of none is there; the first would be 'a.wav'",
     ),
     "absolute": (
-        lambda to: (to / "clips.csv").write_text("path,class\n/etc/passwd,a\nb.wav,a\n"),
+        lambda to: (to / "clips.csv").write_text("path,class\n/etc/passwd,a\nb.wav,a\nc.wav,b\n"),
         r"clip '/etc/passwd': its path leads out of the dataset; write paths relative",
     ),
-    "up": (lambda to: (to / "clips.csv").write_text("path,class\n../x,a\nb,a\n"), r"clip '../x': its path leads out"),
+    "up": (
+        lambda to: (to / "clips.csv").write_text("path,class\n../x,a\nb,a\nc,b\n"),
+        r"clip '../x': its path leads out",
+    ),
 }
 
 

@@ -1,4 +1,5 @@
 import email.utils
+import gzip
 import hashlib
 import io
 import os
@@ -215,6 +216,14 @@ def test_lasting_trouble_is_one_line_after_few_tries(tmp_path: Path, server: Ser
     assert "\n" not in str(caught.value)
     assert len(server.asked) == n_asked
     assert not list(tmp_path.glob("*.tar.gz"))
+
+
+def test_a_gzip_that_is_broken_near_its_start_is_one_line(tmp_path: Path, server: Server) -> None:
+    server.content = gzip.compress(os.urandom(1000))[:80]
+    with pytest.raises(SourceError, match=r"cannot be downloaded: .*damaged or cut short") as caught:
+        fetch(server, tmp_path, md5=None)
+    assert "\n" not in str(caught.value)
+    assert len(server.asked) == 1
 
 
 def test_wrong_bytes_are_thrown_away_at_once(tmp_path: Path, server: Server) -> None:

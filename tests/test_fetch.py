@@ -28,14 +28,13 @@ def run_fetch(tmp_path: Path, source: Path, dataset: str, **params: object) -> P
     section = {"dataset": dataset, "source": str(source), "esc10": False, "n_folds": 2, **params}
     tmp_path.mkdir(exist_ok=True)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"fetch": section}))
-    fetch.main(options(tmp_path, source))
+    fetch.main(options(tmp_path))
     return tmp_path / "data/raw"
 
 
-def options(tmp_path: Path, source: Path) -> list[str]:
+def options(tmp_path: Path) -> list[str]:
     paths = {
         "params": tmp_path / "params.yaml",
-        "source": source,
         "sources": ROOT / "data/sources",
         "raw": tmp_path / "data/raw",
     }
@@ -175,7 +174,9 @@ def test_the_sample_says_that_it_is_synthetic(
     raw = run_fetch(tmp_path, ROOT / "data/sources/sample.yaml", "sample")
 
     assert settings == [yaml.safe_load((ROOT / "data/sources/sample.yaml").read_text())["render"]]
-    assert json.loads((raw / "dataset.json").read_text())["synthetic"] is True
+    dataset = json.loads((raw / "dataset.json").read_text())
+    assert dataset["synthetic"] is True
+    assert dataset["title"].endswith("(synthetic)")
     assert "fetched synthetic sample: 6 clips" in capsys.readouterr().out
     assert "ynthetic" in (raw / "LICENCE.txt").read_text()
 
@@ -234,6 +235,8 @@ WRONG = {
         "urbansound8k",
         r"gone: no such file or folder; set it to .*urbansound8k.yaml \(downloads it\) or an arch",
     ),
+    "a folder with the name of a source": ("folder.yaml", "folder", r"folder.yaml: cannot be read .*Is a directory"),
+    "cut near its start": ("cut.tgz", "urbansound8k", r"cut.tgz: damaged or cut short .*; fetch or copy the archive"),
     "no such source": (
         "gone.yaml",
         "urbansound8k",
@@ -260,6 +263,8 @@ def test_a_wrong_source_is_one_line_that_says_what_to_set(tmp_path: Path, case: 
     path, dataset, match = WRONG[case]
     urbansound8k(tmp_path / "in")
     (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "cut.tgz").write_bytes(pack(tmp_path / "in", tmp_path / "whole.tgz").read_bytes()[:80])
     for name in ("text.tar.gz", "table.csv"):
         (tmp_path / name).write_text("path,class\n")
 
@@ -267,6 +272,19 @@ def test_a_wrong_source_is_one_line_that_says_what_to_set(tmp_path: Path, case: 
         run_fetch(tmp_path, tmp_path / path, dataset)
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path / "data") == ["raw"]
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_relative_path_that_is_missing_may_be_one_of_another_folder(tmp_path: Path, absolute: bool) -> None:
+    path = tmp_path / "gone" if absolute else Path("gone")
+    with pytest.raises(SourceError, match=r"gone: no such file or folder") as caught:
+        run_fetch(tmp_path, path, "folder")
+    assert ("with dvc exp run --temp or --queue give an absolute path" in str(caught.value)) is not absolute
+
+
+def test_any_name_of_a_source_will_do(tmp_path: Path) -> None:
+    raw = run_fetch(tmp_path, urbansound8k(tmp_path / "in 'it' \"$HOME\" `x` ${y}; #"), "urbansound8k")
+    assert len(content(raw / "audio")) == 6
 
 
 def test_full_disk_is_found_before_copying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +322,7 @@ def test_what_a_killed_run_left_behind_does_not_matter(tmp_path: Path) -> None:
 def test_killed_at_any_moment_and_rerun_gives_the_same(tmp_path: Path) -> None:
     archive = pack(urbansound8k(tmp_path / "in", n_clips=3000), tmp_path / "a.tgz")
     expected = content(run_fetch(tmp_path, archive, "urbansound8k"))
-    command = [sys.executable, "-m", "stages.fetch", *options(tmp_path, archive)]
+    command = [sys.executable, "-m", "stages.fetch", *options(tmp_path)]
     started = time.monotonic()
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     whole_s = time.monotonic() - started

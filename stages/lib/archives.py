@@ -18,6 +18,7 @@ from typing import IO
 from stages.lib.errors import SourceError
 from stages.lib.progress import progress
 
+CLUTTER = (".DS_Store", ".git", "__MACOSX", "Thumbs.db", "desktop.ini")
 _DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
 
 
@@ -39,14 +40,22 @@ class _Member:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the content of the file `path` (its name does not count) is a tar, compressed or not, or a zip."""
-    return tarfile.is_tarfile(path) or zipfile.is_zipfile(path)
+    """Whether the content of the file `path` (its name does not count) is a tar, compressed or not, or a zip.
+
+    A gzip that is broken before the first header of a tar counts too: `unpack` says what is wrong with it.
+    """
+    try:
+        return tarfile.is_tarfile(path) or zipfile.is_zipfile(path)
+    except _DAMAGED:  # tarfile turns not all that gzip raises into its own
+        return True
 
 
 def is_clutter(name: str) -> bool:
-    """Whether some part of the path `name` is what an operating system or an editor leaves behind."""
-    parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in parts)
+    """Whether some part of the path `name` is what an operating system or Git leaves behind.
+
+    Other names that start with a dot are not: '.5 Hz hum.wav' is a recording.
+    """
+    return any(part.startswith("._") or part in CLUTTER for part in PurePosixPath(name).parts)
 
 
 def check_space(folder: Path, n_bytes: int, what: str) -> None:
@@ -62,7 +71,7 @@ def check_space(folder: Path, n_bytes: int, what: str) -> None:
 def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
     """Unpack the tar or zip `archive` into the existing `folder`, in one pass.
 
-    Returns a line for each member left out, clutter (`.DS_Store`, `._*`, `__MACOSX`) aside. A link inside the archive
+    Returns a line for each member left out, clutter (`is_clutter`) aside. A link inside the archive
     becomes a copy of the file that it names, so no link ever stands in `folder` for a later member to write through.
     Raises `SourceError` that names the member for an absolute path, a path or link that leads out, a device and
     whatever passes the limits, and for an archive that is damaged or that the disk has no room for. What was unpacked

@@ -5,12 +5,11 @@ the values exactly as the dataset's own table has them, since judging them is th
 """
 
 import csv
-import dataclasses
 import json
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -115,6 +114,8 @@ def read_source(path: Path) -> Source:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SourceError(f"{path}: no such file; set fetch.source to a file of data/sources/") from None
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read as a file of data/sources/ ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
@@ -166,7 +167,7 @@ def list_clips(place: Path, source: Source, params: FetchParams) -> Listing:
     if len(listing.files) == len(listing.files_without_row):
         raise SourceError(
             f"{place}: {len(listing.clips)} clips are listed, but the recording of none is there; the first would be "
-            f"{listing.clips['clip'].iloc[0]!r}; check that audio and table belong together"
+            f"{listing.clips['clip'].iloc[0]!r}; check that audio and table belong together{_also(listing.notes)}"
         )
     return listing
 
@@ -174,16 +175,19 @@ def list_clips(place: Path, source: Source, params: FetchParams) -> Listing:
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     """Read a CSV as text: comma, semicolon or tab, with or without byte-order mark, any line ends, extra columns.
 
-    Raises `SourceError` for a table that is not UTF-8, empty, ragged, or without one of `columns`.
+    A short row ends in blanks. Raises `SourceError` for a table that is not UTF-8, empty, without one of `columns`, or
+    with a row that is too long or has a quote that is not closed.
     """
+    n_read = 0  # lines
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             delimiter = max(",;\t", key=file.readline().count)
             file.seek(0)
-            lines = csv.reader(file, delimiter=delimiter)
+            lines = csv.reader(file, delimiter=delimiter, strict=True)  # else an open quote swallows what follows
             header = [name.strip() for name in next(lines, [])]
-            rows = []
+            rows, n_read = [], lines.line_num
             for cells in lines:
+                n_read = lines.line_num
                 if any(cells[len(header) :]):
                     raise SourceError(
                         f"{path.name} line {lines.line_num}: expected {len(header)} values, found {len(cells)}; put "
@@ -193,7 +197,12 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
                     rows.append((cells + [""] * len(header))[: len(header)])
     except UnicodeDecodeError as error:
         raise SourceError(f"{path.name}: not UTF-8 text ({error.reason}); save it as CSV in UTF-8") from None
-    except (csv.Error, OSError) as error:
+    except csv.Error as error:
+        raise SourceError(
+            f"{path.name} line {n_read + 1}: the row that begins here cannot be read ({error}); see to its quotes, "
+            "which come in pairs around a value"
+        ) from None
+    except OSError as error:
         raise SourceError(f"{path.name}: cannot be read as CSV ({error})") from None
     missing = [name for name in columns if name not in header]
     if missing:
@@ -213,18 +222,18 @@ def _list_urbansound8k(place: Path, source: Source) -> Listing:
     top = _find_top(place, "metadata/UrbanSound8K.csv")
     clips = _rename(read_table(top / "metadata/UrbanSound8K.csv", list(URBANSOUND8K.values())), URBANSOUND8K)
     clips["clip"] = "fold" + clips["fold"] + "/" + clips["clip"]
-    return _listing(clips, dict(_walk(top / "audio")), source)
+    return _listing(clips, *_walk(top / "audio"), source)
 
 
 def _list_esc50(place: Path, source: Source, esc10: bool) -> Listing:
     top = _find_top(place, "meta/esc50.csv")
     table = read_table(top / "meta/esc50.csv", [*ESC50.values(), *(["esc10"] if esc10 else [])])
-    clips, found = _rename(table, ESC50), dict(_walk(top / "audio"))
+    clips, (found, notes) = _rename(table, ESC50), _walk(top / "audio")
     if esc10:
         kept = table["esc10"].str.lower() == "true"
         others = set(clips["clip"][~kept]) - set(clips["clip"][kept])
         clips, found = clips[kept], {name: path for name, path in found.items() if name not in others}
-    return _listing(clips, found, source)
+    return _listing(clips, found, notes, source)
 
 
 def _list_folder(place: Path, source: Source, n_folds: int) -> Listing:
@@ -234,27 +243,44 @@ def _list_folder(place: Path, source: Source, n_folds: int) -> Listing:
     tables = [place] if place.is_file() else [top / name for name in FOLDER_TABLES if (top / name).is_file()]
     if tables:
         table = read_table(tables[0], ["path", "class"])
-        table["path"] = [str(PurePosixPath(path)) for path in table["path"]]
+        table["path"] = [str(PurePosixPath(path)) if path else "" for path in table["path"]]
         clips = _rename(table, {"clip": "path"} | {name: name for name in ("class", "fold", "source") if name in table})
         # Around a CSV that was named itself there may be anything, such as a home folder; below a folder all belongs.
-        named = {path: top / path for path in table["path"] if os.path.lexists(top / path)}
-        found, notes = named if place.is_file() else dict(_walk(top)), []
+        named = {path: top / path for path in table["path"] if path and os.path.lexists(top / path)}
+        found, notes = (named, []) if place.is_file() else _walk(top)
     else:
         found, notes = _find_class_folders(top)
         clips = pd.DataFrame({"clip": list(found), "class": [clip.split("/")[0] for clip in found]}, dtype=str)
         clips = clips.reindex(columns=CLIP_COLUMNS, fill_value="")
     clips["source"] = clips["source"].where(clips["source"] != "", clips["clip"])
-    if not any(clips["fold"]):
+    classes = sorted(set(clips["class"]) - {""})
+    if len(classes) < 2:
+        raise SourceError(
+            f"{top.name}: found {f'one class ({some(classes)})' if classes else 'no class'}, expected at least two; a "
+            f"class is a folder right below fetch.source, or a name in the column class of a table{_also(notes)}"
+        )
+    if any(clips["fold"]):
+        _check_folds(clips["fold"], tables[0].name)
+    else:
         of_clip = clips["class"].tolist(), clips["source"].tolist()
         clips["fold"] = make_folds(*of_clip, n_folds).astype(str)
         rare = [f"{name} ({n})" for name, n in rare_classes(*of_clip, n_folds).items()]
         if rare:
             notes.append(f"fewer sources than the {n_folds} folds, so not in each: {some(rare)}")
-    listing = _listing(clips, found, source)
-    return dataclasses.replace(listing, notes=[*listing.notes, *notes])
+    return _listing(clips, found, notes, source)
 
 
-def _listing(clips: pd.DataFrame, found: dict[str, Path], source: Source) -> Listing:
+def _check_folds(folds: pd.Series, table: str) -> None:
+    """Refuse folds that are named or counted in another way; a single slip is a matter for validate."""
+    is_number = folds.str.fullmatch("[0-9]{1,9}")
+    if not is_number.any() or (folds[is_number].astype(int) == 0).sum() > 1:
+        raise SourceError(
+            f"{table}: column fold: expected whole numbers from 1, found {some(sorted(set(folds) - {''}))}; number the "
+            "folds from 1, or take the column out to have folds made"
+        )
+
+
+def _listing(clips: pd.DataFrame, found: dict[str, Path], notes: list[str], source: Source) -> Listing:
     """Bring rows and files together; files that are no recordings and that no row names are of no concern."""
     clips = clips.reset_index(drop=True)
     if clips.empty:
@@ -272,7 +298,7 @@ def _listing(clips: pd.DataFrame, found: dict[str, Path], source: Source) -> Lis
     if source.classes is not None:
         classes, class_ids = source.classes, list(range(len(source.classes)))
     folds = source.folds or sorted({int(fold) for fold in clips["fold"] if fold.isdecimal() and int(fold) > 0})
-    return Listing(clips, files, classes, class_ids, folds, without_row, [])
+    return Listing(clips, files, classes, class_ids, folds, without_row, notes)
 
 
 def _classes_of(clips: pd.DataFrame) -> tuple[list[str], list[int] | None]:
@@ -307,6 +333,12 @@ def _find_top(place: Path, table: str) -> Path:
     folders = [place, *sorted(path for path in place.iterdir() if path.is_dir())] if place.is_dir() else []
     for folder in folders:
         if (folder / table).is_file():
+            for path in (folder, folder / "audio", (folder / table).parent):
+                if path.is_symlink() and path != place:
+                    raise SourceError(
+                        f"{path}: a link to a folder, behind which DVC sees no change; put the folder itself there, or "
+                        "set fetch.source to where all of the dataset is"
+                    )
             return folder
     found = some(sorted(path.name for path in place.iterdir())) if place.is_dir() else "a file"
     raise SourceError(
@@ -316,24 +348,33 @@ def _find_top(place: Path, table: str) -> Path:
 
 
 def _unwrap(folder: Path) -> Path:
-    """Go down while there is nothing but one folder that holds folders: what archives are often wrapped in."""
+    """Go down while there is one folder that holds folders, or a table: what archives are often wrapped in.
+
+    A licence or the like beside it does not matter; a table or a recording does.
+    """
     while True:
         inside = [path for path in folder.iterdir() if not is_clutter(path.name)]
-        if len(inside) != 1 or not inside[0].is_dir():
+        folders = [path for path in inside if path.is_dir()]
+        if len(folders) != 1 or folders[0].is_symlink() or any(map(_is_table, inside)) or any(map(_is_audio, inside)):
             return folder
-        below = [path for path in inside[0].iterdir() if not is_clutter(path.name)]
-        if not any(path.is_dir() or path.name in FOLDER_TABLES for path in below) or any(map(_is_audio, below)):
+        below = [path for path in folders[0].iterdir() if not is_clutter(path.name)]
+        if not any(path.is_dir() or _is_table(path) for path in below) or any(map(_is_audio, below)):
             return folder
-        folder = inside[0]
+        folder = folders[0]
+
+
+def _is_table(path: Path) -> bool:
+    return path.name in FOLDER_TABLES
 
 
 def _find_class_folders(top: Path) -> tuple[dict[str, Path], list[str]]:
     """The recordings below the folders of `top`, and lines on what is no recording of a class."""
-    everything = dict(_walk(top))
+    everything, links = _walk(top)
     found = {name: path for name, path in everything.items() if "/" in name and _is_audio(path)}
     classes = {name.split("/")[0] for name in found}
-    silent = [f"{path.name}/" for path in sorted(top.iterdir()) if path.is_dir() and not is_clutter(path.name)]
-    notes = [
+    folders = [path for path in sorted(top.iterdir()) if path.is_dir() and not path.is_symlink()]
+    silent = [f"{path.name}/" for path in folders if not is_clutter(path.name)]
+    notes = links + [
         f"{len(names)} left out, {why}: {some(names)}"
         for why, names in (
             ("in no class folder", [name for name, path in everything.items() if "/" not in name and _is_audio(path)]),
@@ -346,30 +387,27 @@ def _find_class_folders(top: Path) -> tuple[dict[str, Path], list[str]]:
         extensions = sorted({path.suffix.lower() for path in everything.values()})
         raise SourceError(
             f"{top.name}: expected CLASS/*.wav (or another format that soundfile reads) or one of "
-            f"{', '.join(FOLDER_TABLES)}, found {len(everything)} files {' '.join(extensions)}".rstrip()
+            f"{', '.join(FOLDER_TABLES)}, found {' '.join([f'{len(everything)} files', *extensions])}{_also(links)}"
         )
     return found, notes
 
 
-def _walk(top: Path) -> Iterator[tuple[str, Path]]:
-    """Every file below `top` but clutter, by its path from there, sorted; linked folders are followed, loops are not.
+def _walk(top: Path) -> tuple[dict[str, Path], list[str]]:
+    """Every file below `top` but clutter, by its path from there, sorted; and a line on what was left out.
 
-    A folder with the name of a recording counts as a file: it belongs into the table, for validate to reject.
+    Linked files are files. Linked folders are left out: DVC does not follow them, so a change behind one would be
+    missed, and they may lead in a circle. A folder with the name of a recording counts as a file: it belongs into the
+    table, for validate to reject.
     """
-    real_top = Path(os.path.realpath(top))
-    names = []
-    for folder, subfolders, files in os.walk(top, followlinks=True, onerror=_refuse):
+    names, linked = [], []
+    for folder, subfolders, files in os.walk(top, onerror=_refuse):
         here = Path(folder)
         files += [name for name in subfolders if here != top and _is_audio(Path(name))]
-        subfolders[:] = [
-            name
-            for name in subfolders
-            if name not in files
-            and not is_clutter(name)
-            and not ((here / name).is_symlink() and real_top.is_relative_to(os.path.realpath(here / name)))
-        ]
+        subfolders[:] = [name for name in subfolders if name not in files and not is_clutter(name)]
+        linked += [(here / name).relative_to(top).as_posix() for name in subfolders if (here / name).is_symlink()]
         names += [(here / name).relative_to(top).as_posix() for name in files if not is_clutter(name)]
-    return ((name, top / name) for name in sorted(names))
+    notes = [f"{len(linked)} left out, links to folders, which DVC does not follow: {some(sorted(linked))}"]
+    return {name: top / name for name in sorted(names)}, notes if linked else []
 
 
 def _refuse(error: OSError) -> None:
@@ -391,6 +429,8 @@ _READABLE = {
 def _check_clip(clip: str) -> None:
     """Refuse a name that would be written outside the data folder, or that clips.csv cannot hold."""
     parts = PurePosixPath(clip).parts
+    if not clip:  # a blank cell: validate rejects the row
+        return
     if clip.startswith("/") or ".." in parts or not parts:
         raise SourceError(
             f"clip {clip!r}: its path leads out of the dataset; write paths relative to the folder of the table, and "
@@ -400,6 +440,11 @@ def _check_clip(clip: str) -> None:
         raise SourceError(f"clip {clip!r}: its name holds a carriage return, which breaks CSV files; rename the file")
     if clip.encode(errors="replace").decode() != clip:
         raise SourceError(f"clip {clip!r}: its name holds bytes that are not UTF-8 text; rename the file")
+
+
+def _also(notes: list[str]) -> str:
+    """What follows an error that the `notes` may explain."""
+    return "".join(f"; {note}" for note in notes)
 
 
 def some(names: Iterable[str], n_shown: int = 5) -> str:
