@@ -2,7 +2,8 @@
 
 in   `--features`  frames of featurize
      `--models`    `<split>.keras` of train; one without a test fold has nothing to be scored on
-out  `--metrics`   `accuracy` of clips with its 95 % interval, `macro_f1`, `segment_accuracy`, the same a fold
+out  `--metrics`   `accuracy` of clips with its 95 % interval, `macro_f1`, `segment_accuracy`; of several folds the
+                   means, the deviation of the accuracy, and the accuracy of each
      `--plots`     `predictions.csv` (clip, fold, source, truth, predicted, a probability a class), `classes.csv`,
                    `confusion.png`
 """

@@ -71,6 +71,8 @@ def plan(accepted: pd.DataFrame, params: FeaturizeParams) -> pd.DataFrame:
     """Add to each clip where its frames will lie: known from its length, so that workers write without waiting."""
     if accepted.empty:
         raise DataError("no clip was accepted; see the reasons in data/clips/rejected.csv")
+    if accepted["class"].nunique() < 2:
+        raise DataError(f"only {accepted['class'].iloc[0]!r} has accepted clips; a classifier needs two classes")
     index = accepted.sort_values(["fold", "clip"], ignore_index=True)
     index["n_frames"] = [
         n_frames(n_samples_at(n, sr, params.sr), win_length=params.win_length, hop_length=params.hop_length)

@@ -34,6 +34,7 @@ from stages.lib.checks import (
 )
 from stages.lib.errors import DataError, run
 from stages.lib.expectations import Expectations
+from stages.lib.figures import save_figure
 from stages.lib.files import write_csv, write_json
 from stages.lib.params import load_params
 from stages.lib.probing import Probe, list_files, probe_files
@@ -55,8 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     write_json(args.metrics, summary(verdict, dataset))
     write_csv(args.rejected, verdict.rejected)
     write_csv(args.plots / "findings.csv", verdict.findings)
-    plot_durations(args.plots / "durations.png", verdict.accepted, dataset)
-    plot_classes_by_fold(args.plots / "classes_by_fold.png", verdict.accepted, dataset)
+    save_figure(args.plots / "durations.png", plot_durations(verdict.accepted, dataset))
+    save_figure(args.plots / "classes_by_fold.png", plot_classes_by_fold(verdict.accepted, dataset))
     if stop := reason_to_stop(verdict):
         args.accepted.unlink(missing_ok=True)  # an older verdict must not pass for this one
         raise DataError(f"{args.raw}: {stop}; all findings are in {args.plots / 'findings.csv'}")

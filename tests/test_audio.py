@@ -60,6 +60,12 @@ def test_a_text_file_is_refused(tmp_path):
         read_audio(tmp_path / "x.wav")
 
 
+def test_samples_without_a_header_are_refused(tmp_path):
+    (tmp_path / "x.raw").write_bytes(bytes(100))
+    with pytest.raises(AudioError, match=r"x\.raw: cannot be read as audio \(raw samples have no header"):
+        read_audio(tmp_path / "x.raw")
+
+
 def test_an_absent_file_is_refused(tmp_path):
     with pytest.raises(AudioError, match=r"x\.wav: cannot be read as audio"):
         read_audio(tmp_path / "x.wav")

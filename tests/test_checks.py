@@ -38,7 +38,7 @@ PARAMS = replace(
     max_rejected_share_per_class=1.0,
     known_shared_sources=["known"],
 )
-DATASET = Dataset(title="two classes", synthetic=True, classes=["bark", "nan"], folds=[1, 2])
+DATASET = Dataset(title="two classes", classes=["bark", "nan"], class_ids=[0, 1], folds=[1, 2])
 GOOD = Probe(
     sample_rate_hz=22050,
     n_channels=1,
@@ -80,13 +80,14 @@ def judged(
     params: ValidateParams = PARAMS,
     files: list[str] | None = None,
     only: str = "clips relations columns files folds shares",
+    dataset: Dataset = DATASET,
 ) -> Verdict:
     """The verdict on `rows`; clips without a probe of their own are sound and unlike each other."""
     clips = pd.DataFrame(rows, dtype=str)
     found = [(probes or {}).get(clip, replace(GOOD, digest=f"{at}")) for at, clip in enumerate(clips["clip"])]
     table = pd.DataFrame([vars(probe) for probe in found])
     listed = list(clips["clip"]) if files is None else files
-    return judge(clips, table, listed, DATASET, params, Some(only, params))
+    return judge(clips, table, listed, dataset, params, Some(only, params))
 
 
 def reasons(verdict: Verdict) -> dict[str, str]:
@@ -103,8 +104,8 @@ CLIP_FAULTS = {
     "path out": ({"clip": "../a.wav"}, "bad_path: '../a.wav' is not a plain path below the audio folder"),
     "unknown class": ({"class": "Bark"}, "unknown_class: 'Bark'"),
     "blank class": ({"class": ""}, "unknown_class: ''"),
-    "id of another class": ({"class_id": "1"}, "wrong_class_id: bark with id '1', elsewhere '0'"),
-    "id of no class": ({"class_id": "7"}, "wrong_class_id: bark with id '7', elsewhere '0'"),
+    "id of another class": ({"class_id": "1"}, "wrong_class_id: bark with id '1', declared '0'"),
+    "id of no class": ({"class_id": "7"}, "wrong_class_id: bark with id '7', declared '0'"),
     "fold 0": ({"fold": "0"}, "bad_fold: '0'"),
     "fold 11": ({"fold": "11"}, "bad_fold: '11'"),
     "fold x": ({"fold": "x"}, "bad_fold: 'x'"),
@@ -202,18 +203,20 @@ def test_repeated_rows():
     ]
 
 
-def test_ids_of_classes_are_held_against_each_other():
-    """ESC-10 keeps the numbers of ESC-50, so that an id is no position; one that two classes claim is the larger's."""
-    ids = [("bark", "40")] * 3 + [("nan", "7")] * 2 + [("bark", "7"), ("nan", "")]
-    verdict = judged(
-        [row(f"{n}.wav", **{"class": name, "class_id": id_}) for n, (name, id_) in enumerate(ids)], only="clips"
-    )
-    assert reasons(verdict) == {"5.wav": "wrong_class_id: bark with id '7', elsewhere '40'"}
-    verdict = judged(
-        [row(f"{n}.wav", **{"class": name, "class_id": "1"}) for n, name in enumerate(["bark", "nan", "nan"])],
-        only="clips",
-    )
-    assert reasons(verdict) == {"0.wav": "wrong_class_id: bark with id '1', elsewhere 'another'"}
+def test_ids_of_classes_are_held_against_the_declared_ones():
+    """ESC-10 keeps the numbers of ESC-50, so that an id is no position; swapped names are found, blank ids are not."""
+    dataset = replace(DATASET, class_ids=[40, 7])
+    ids = [("bark", "40"), ("nan", "7"), ("bark", "7"), ("nan", "40"), ("nan", "")]
+    rows = [row(f"{n}.wav", **{"class": name, "class_id": id_}) for n, (name, id_) in enumerate(ids)]
+    assert reasons(judged(rows, only="clips", dataset=dataset)) == {
+        "2.wav": "wrong_class_id: bark with id '7', declared '40'",
+        "3.wav": "wrong_class_id: nan with id '40', declared '7'",
+    }
+
+
+def test_a_dataset_without_ids_has_none_that_could_be_wrong():
+    rows = [row("a.wav", class_id="5"), row("b.wav", class_id="")]
+    assert reasons(judged(rows, only="clips", dataset=replace(DATASET, class_ids=None))) == {}
 
 
 COPIES = [
@@ -399,13 +402,13 @@ def test_values_of_the_table_stay_text(tmp_path: Path):
     [
         ("{", "dataset.json: cannot be read"),
         ("[]", "title: expected a str, found None"),
-        ('{"title": "t", "synthetic": true, "classes": [], "folds": [1]}', "classes: expected a list, found \\[\\]"),
+        ('{"title": "t", "classes": [], "folds": [1]}', "classes: expected a list, found \\[\\]"),
         (
-            '{"title": "t", "synthetic": true, "classes": ["a"], "folds": ["1"]}',
+            '{"title": "t", "classes": ["a"], "folds": ["1"]}',
             "folds: expected different values of int",
         ),
         (
-            '{"title": "t", "synthetic": true, "classes": ["a", "a"], "folds": [1]}',
+            '{"title": "t", "classes": ["a", "a"], "folds": [1]}',
             "classes: expected different values",
         ),
     ],

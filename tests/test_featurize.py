@@ -19,7 +19,7 @@ def own_tones(tones, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _one_process(monkeypatch):
+def _one_worker(monkeypatch):
     monkeypatch.setenv("EAR_WORKERS", "1")
 
 
@@ -102,6 +102,13 @@ def test_a_file_that_changed_since_validate_is_named(own_tones, small_params, tm
 def test_a_file_that_is_gone_is_named(own_tones, small_params, tmp_path):
     (own_tones / "raw" / "audio" / "fold2" / "low-1.wav").unlink()
     with pytest.raises(AudioError, match=r"low-1\.wav"):
+        run_featurize(own_tones, tmp_path, small_params)
+
+
+def test_one_class_is_an_error(own_tones, small_params, tmp_path):
+    accepted = pd.read_csv(own_tones / "accepted.csv")
+    accepted[accepted["class"] == "low"].to_csv(own_tones / "accepted.csv", index=False)
+    with pytest.raises(DataError, match="only 'low' has accepted clips; a classifier needs two classes"):
         run_featurize(own_tones, tmp_path, small_params)
 
 

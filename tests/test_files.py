@@ -49,6 +49,15 @@ def test_what_a_killed_run_left_beside_is_not_taken_over(tmp_path):
     assert list((tmp_path / "folder").iterdir()) == []
 
 
+def test_a_second_process_does_not_write_the_same_folder(tmp_path):
+    path = tmp_path / "folder"
+    with whole_folder(path) as beside:
+        (beside / "first").touch()
+        with pytest.raises(EarError, match="folder: another process is writing it"), whole_folder(path):
+            pass
+    assert [p.name for p in path.iterdir()] == ["first"]
+
+
 def test_json_is_sorted_and_ends_with_a_newline(tmp_path):
     write_json(tmp_path / "x.json", {"b": 1, "a": "é"})
     assert (tmp_path / "x.json").read_bytes() == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()

@@ -51,6 +51,8 @@ def test_a_whole_number_may_stand_where_a_float_is_declared(tmp_path):
         ({"degrees": "true"}, r"oven\.degrees: expected a whole number, found True"),
         ({"degrees": "-1"}, r"oven\.degrees: expected a value greater than or equal to 0, found -1"),
         ({"power": "1e-3"}, r"oven\.power: expected a number, found '1e-3'; YAML reads .* write 1\.0e-3"),
+        ({"power": ".inf"}, r"oven\.power: expected a finite number, found inf"),
+        ({"power": ".nan"}, r"oven\.power: expected a finite number, found nan"),
         ({"mode": "boil"}, r"oven\.mode: expected 'grill' or 'fan', found 'boil'"),
         ({"door_open": "1"}, r"oven\.door_open: expected a boolean, found 1"),
         ({"trays": "1"}, r"oven\.trays: expected a list, found 1"),
@@ -83,5 +85,5 @@ def test_a_file_without_the_section_is_named(tmp_path, text, message):
 
 
 def test_a_missing_file_says_where_to_run(tmp_path):
-    with pytest.raises(ParamsError, match="no such file; run from the root"):
+    with pytest.raises(ParamsError, match="No such file or directory; run from the root"):
         load_params(tmp_path / "params.yaml", Oven)

@@ -150,6 +150,13 @@ def test_models_made_with_other_features_are_refused(learned, tones, small_param
         run_stages(tmp_path, features, params, ["train"])
 
 
+def test_a_diverging_loss_is_an_error(tone_features, small_params, tmp_path):
+    params = small_params | {"train": small_params["train"] | {"learning_rate": 1e30, "schedule": "constant"}}
+    with pytest.raises(ModelError, match=r"the loss of fold_3 is no number any more in epoch 1; lower train\.learning"):
+        run_stages(tmp_path, tone_features, params, ["scale", "train"])
+    assert not (tmp_path / "models").exists()
+
+
 def test_an_empty_folder_of_models_is_named(tone_features, small_params, tmp_path):
     (tmp_path / "models").mkdir()
     with pytest.raises(ModelError, match="holds no model; run 'dvc repro train'"):

@@ -107,7 +107,7 @@ class Workspace:
         self.root, self.raw, self.audio = root, root / "raw", root / "raw" / "audio"
         self.audio.mkdir(parents=True)
         self.params = yaml.safe_load(Path("params.yaml").read_text())["validate"]
-        self.dataset = {"title": "Barks", "synthetic": True, "classes": CLASSES, "folds": [1, 2]}
+        self.dataset = {"title": "Barks", "classes": CLASSES, "class_ids": [0, 1], "folds": [1, 2]}
         self.rows: list[dict[str, str]] = []
 
     def add(self, clip: str, write: Callable[[Path], object], **values: str) -> None:

@@ -16,6 +16,8 @@ BLOCK = 1 << 18  # samples a channel that are decoded at once; all of most clips
 @contextmanager
 def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
     """Open a recording for the block of a `with`, in which a fault of the file becomes an `AudioError`."""
+    if path.suffix.lower() == ".raw":
+        raise AudioError(f"{path.name}: cannot be read as audio (raw samples have no header that tells their rate)")
     try:
         with soundfile.SoundFile(path) as file:
             yield file
@@ -55,8 +57,8 @@ def load_mono(path: Path, sr: int) -> np.ndarray:
 
     Returns float32 of shape (n_samples_at(n, sr_file, sr),). Raises `AudioError` where the file cannot be read.
     """
-    frames, sr_file = read_audio(path)
-    y = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
+    samples, sr_file = read_audio(path)
+    y = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
     if sr_file == sr:
         return y
     resampled = soxr.resample(y, sr_file, sr, quality="HQ")

@@ -10,24 +10,28 @@ from stages.lib.errors import ModelError
 
 
 def start_backend(name: str) -> None:
-    """Choose the backend of Keras, "tensorflow", "jax" or "torch", and have it give the same numbers every time.
+    """Choose the backend of Keras, "tensorflow", "jax" or "torch".
 
-    Raises `ModelError` where that library is not installed or another one was started in this process.
+    TensorFlow is told to give the same numbers every time. What a user's own configuration of Keras may say otherwise
+    is set to what the networks here are written for. Raises `ModelError` where the library is not installed, or
+    another one was started in this process.
     """
     os.environ["KERAS_BACKEND"] = name
-    os.environ["TF_DETERMINISTIC_OPS"] = "1"  # read when TensorFlow starts; an operation that cannot comply is an error
-    os.environ.setdefault(
-        "TF_CPP_MIN_LOG_LEVEL", "3"
-    )  # the remarks of its C++ side; failures are exceptions all the same
+    os.environ["TF_DETERMINISTIC_OPS"] = "1"  # read when TensorFlow starts; what cannot comply is an error
+    # Its C++ side is told to keep its remarks: what fails is an exception all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _quiet_unless_failing():
             import keras
-    except ImportError as error:
-        raise ModelError(f"train.backend is {name}, and {error.name} is not installed") from None
+    except ModuleNotFoundError as error:
+        raise ModelError(f"train.backend is {name}, and {error.name} is not installed; install it") from None
     if keras.backend.backend() != name:
         raise ModelError(
             f"train.backend is {name}, but Keras runs on {keras.backend.backend()} in this process already"
         )
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
 
 
 @contextmanager

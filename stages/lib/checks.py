@@ -74,8 +74,8 @@ class Dataset:
     """What dataset.json declares."""
 
     title: str
-    synthetic: bool
-    classes: list[str]  # in the order of their ids
+    classes: list[str]
+    class_ids: list[int] | None  # of the classes, in their order; None where the dataset has no ids
     folds: list[int]
 
 
@@ -131,9 +131,9 @@ CLIP_CHECKS = (
         "Name and id of the class agree, where there is an id. Where they do not, one of them is wrong.",
         lambda params, dataset: (
             "ExpectColumnPairValuesToBeEqual",
-            {"column_A": "class_id", "column_B": "usual_class_id", "ignore_row_if": "either_value_is_missing"},
+            {"column_A": "class_id", "column_B": "declared_class_id", "ignore_row_if": "either_value_is_missing"},
         ),
-        lambda row: f"{row['class']} with id {row['class_id']!r}, elsewhere {row['usual_class_id']!r}",
+        lambda row: f"{row['class']} with id {row['class_id']!r}, declared {row['declared_class_id']!r}",
     ),
     Check(
         "bad_fold",
@@ -380,7 +380,7 @@ def read_dataset(path: Path) -> Dataset:
         content = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({_one_line(error)}); rerun 'dvc repro fetch'") from None
-    expected = {"title": str, "synthetic": bool, "classes": list, "folds": list}
+    expected = {"title": str, "classes": list, "folds": list}
     for key, kind in expected.items():
         value = content.get(key) if isinstance(content, dict) else None
         if not isinstance(value, kind) or value == []:
@@ -389,7 +389,7 @@ def read_dataset(path: Path) -> Dataset:
         values = content[key]
         if not all(isinstance(value, kind) for value in values) or len(set(values)) < len(values):
             raise DataError(f"{path}: {key}: expected different values of {kind.__name__}, found {values!r}")
-    return Dataset(**{key: content[key] for key in expected})
+    return Dataset(**{key: content[key] for key in expected}, class_ids=content.get("class_ids"))
 
 
 def read_clips(path: Path) -> pd.DataFrame:
@@ -423,13 +423,13 @@ def _one_line(error: Exception) -> str:
 def metadata_facts(clips: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """The columns of the checks that follow from the table of clips alone, for each of its rows.
 
-    `subject`, `path_fault`, `repeated`, `usual_class_id`, `fold_number` (-1 where it is none), `span_fault`, `span_s`.
+    `subject`, `path_fault`, `repeated`, `declared_class_id`, `fold_number` (-1 for none), `span_fault`, `span_s`.
     """
     start_s, end_s = (pd.to_numeric(clips[name], errors="coerce") for name in ("start_s", "end_s"))
     facts = pd.DataFrame({"subject": clips["clip"]})
     facts["path_fault"] = clips["clip"].map(path_fault).astype(object)
     facts["repeated"] = _repeated(clips)
-    facts["usual_class_id"] = _usual_class_id(clips, dataset.classes)
+    facts["declared_class_id"] = _declared_class_id(clips, dataset)
     is_number = clips["fold"].str.fullmatch("[0-9]{1,9}")
     facts["fold_number"] = clips["fold"].where(is_number, "-1").astype(int)
     facts["span_fault"] = [
@@ -470,21 +470,10 @@ def _none_for_blank(texts: pd.Series) -> pd.Series:
     return texts.astype(object).where(texts.notna(), None)
 
 
-def _usual_class_id(clips: pd.DataFrame, classes: list[str]) -> pd.Series:
-    """The id that most rows of the class have, None where a row has no id or an unknown class.
-
-    Datasets number their classes as they like (ESC-10 keeps the numbers of ESC-50), so the rows are held against each
-    other. An id that two classes claim is left to the one with more rows.
-    """
-    labelled = clips[(clips["class_id"] != "") & clips["class"].isin(classes)]
-    counts = labelled.groupby(["class", "class_id"]).size().rename("n").reset_index()
-    counts["order"] = counts["class"].map(classes.index)
-    usual: dict[str, str] = {}
-    for row in counts.sort_values(["n", "order", "class_id"], ascending=[False, True, True]).to_dict("records"):
-        if row["class"] not in usual and row["class_id"] not in usual.values():
-            usual[row["class"]] = row["class_id"]
-    expected = labelled["class"].map(lambda name: usual.get(name, "another"))
-    return _none_for_blank(expected.reindex(clips.index))
+def _declared_class_id(clips: pd.DataFrame, dataset: Dataset) -> pd.Series:
+    """The id that the dataset declares for the class, None where a row has no id or an unknown class."""
+    ids = dict(zip(dataset.classes, map(str, dataset.class_ids or []), strict=False))
+    return _none_for_blank(clips["class"].map(ids).where(clips["class_id"] != ""))
 
 
 def _span_fault(start: str, end: str, start_s: float, end_s: float) -> str | None:

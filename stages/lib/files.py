@@ -1,21 +1,26 @@
 """Writing: a file or folder appears whole or not at all, with the same bytes for the same content."""
 
+import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pandas as pd
+
+from stages.lib.errors import EarError
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it is renamed to `path` when the block ends without an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
         os.replace(beside, path)
@@ -25,18 +30,28 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a new empty folder beside `path`; it replaces `path` when the block ends without an exception."""
+    """Yield a new empty folder beside `path`; it replaces `path` when the block ends without an exception.
+
+    Raises `EarError` where another process is writing the same folder: killing `dvc` leaves the stage that it started
+    running, and a second one must not mix its files with those of the first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    name = hashlib.md5(str(path.resolve()).encode()).hexdigest()
+    lock = filelock.FileLock(Path(tempfile.gettempdir()) / f"urban-ear-{name}.lock", blocking=False)
     try:
-        yield beside
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(beside, path)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        with lock:
+            shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
+            beside.mkdir()
+            try:
+                yield beside
+                if path.exists():
+                    shutil.rmtree(path)
+                os.replace(beside, path)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+    except filelock.Timeout:
+        raise EarError(f"{path}: another process is writing it; wait for it or stop it, then run again") from None
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -22,7 +22,7 @@ def section(name: str) -> Callable[[type[T]], type[T]]:
     Strict: no text for a number, no number for a flag, no key that is not declared. Limits are written into the
     annotation, `Annotated[int, Field(ge=1)]`; what concerns several keys is checked in `__post_init__`.
     """
-    config = pydantic.ConfigDict(extra="forbid", strict=True)
+    config = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     def decorate(cls: type[T]) -> type[T]:
         cls.section = name
@@ -38,8 +38,8 @@ def load_params(path: Path, cls: type[T]) -> T:
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(f"{path}: no such file; run from the root of the repository") from None
+    except OSError as error:
+        raise ParamsError(f"{path}: {error.strerror}; run from the root of the repository") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     values = tree.get(cls.section) if isinstance(tree, dict) else None

@@ -17,4 +17,4 @@ def progress(iterable: Iterable[T] | None = None, *, total: int | None, desc: st
     if sys.stderr.isatty():
         return tqdm(iterable, total=total, desc=desc, unit=f" {unit}", dynamic_ncols=True)
     line = "{desc}: {n_fmt} of {total_fmt}, {elapsed} elapsed, {remaining} left, {rate_fmt}{postfix}\n"
-    return tqdm(iterable, total=total, desc=desc, unit=f" {unit}", bar_format=line, mininterval=10, leave=False)
+    return tqdm(iterable, total=total, desc=desc, unit=f" {unit}", bar_format=line, mininterval=10)

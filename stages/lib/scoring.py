@@ -55,12 +55,12 @@ def score_classes(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataF
 
 
 def score_folds(predictions: pd.DataFrame) -> pd.DataFrame:
-    """A row a fold: `fold`, `accuracy`, `macro_f1` (over the classes that the fold has), `n_clips`."""
+    """A row a fold: `fold`, `accuracy`, `macro_f1` (over the classes that the fold has)."""
     rows = []
     for fold, clips in predictions.groupby("fold"):
         truth, predicted = clips["truth"], clips["predicted"]
         f1 = f1_score(truth, predicted, labels=sorted(set(truth)), average="macro", zero_division=0)
-        rows.append({"fold": fold, "accuracy": accuracy_score(truth, predicted), "macro_f1": f1, "n_clips": len(clips)})
+        rows.append({"fold": fold, "accuracy": accuracy_score(truth, predicted), "macro_f1": f1})
     return pd.DataFrame(rows)
 
 

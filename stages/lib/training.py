@@ -4,9 +4,11 @@ from dataclasses import asdict
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 
 from stages.lib.batches import SegmentBatches, StepBar
+from stages.lib.errors import ModelError
 from stages.lib.features import Features
 from stages.lib.models import build_model
 from stages.lib.progress import progress
@@ -26,7 +28,7 @@ def train_model(
     The weights after the last epoch are the result. The test fold is not opened, the validation fold only watched.
     Returns the model, which takes raw log-mel segments, (batch, n_frames, n_mels), the facts that belong into its file
     (see `stages.lib.model_file`), and the curves: a row an epoch with `epoch`, `loss`, `accuracy`, `val_loss` and
-    `val_accuracy`, the last two NaN without a validation fold.
+    `val_accuracy`, the last two NaN without a validation fold. Raises `ModelError` where the loss diverges.
     """
     facts = {
         "name": split.name,
@@ -64,10 +66,15 @@ def train_model(
             epochs=params.epochs,
             shuffle=False,  # the batches shuffle themselves, in the same way on every backend
             verbose=0,
-            callbacks=[_EpochBar(bar)],
+            callbacks=[_EpochBar(bar), keras.callbacks.TerminateOnNaN()],
         )
     curves = pd.DataFrame(history.history).reindex(columns=CURVES).round(6)
     curves.insert(0, "epoch", range(1, len(curves) + 1))
+    if not np.isfinite(curves["loss"]).all():
+        raise ModelError(
+            f"train: the loss of {split.name} is no number any more in epoch {len(curves)}; lower train.learning_rate "
+            f"({params.learning_rate:g})"
+        )
     return model, facts, curves
 
 

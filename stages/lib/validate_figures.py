@@ -1,22 +1,18 @@
 """Pictures of what validate accepted."""
 
-from pathlib import Path
-
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from stages.lib.checks import Dataset
-from stages.lib.files import whole_file
 
 WIDTH = 8.0  # inches
 ROW = 0.22  # inches a class
 INK = "#1f3a5f"
 
 
-def plot_durations(path: Path, accepted: pd.DataFrame, dataset: Dataset) -> None:
+def plot_durations(accepted: pd.DataFrame, dataset: Dataset) -> Figure:
     """Draw how long clips are: all of them as a histogram, and each class as a row of shares a duration.
 
     `accepted` has the columns `class` and `duration_s` (s).
@@ -41,10 +37,10 @@ def plot_durations(path: Path, accepted: pd.DataFrame, dataset: Dataset) -> None
     below.set_yticks(range(len(counts)), dataset.classes, fontsize=8)
     below.set_xlabel("duration (s)")
     figure.colorbar(mesh, ax=below, label="share of the class")
-    _save(figure, path)
+    return figure
 
 
-def plot_classes_by_fold(path: Path, accepted: pd.DataFrame, dataset: Dataset) -> None:
+def plot_classes_by_fold(accepted: pd.DataFrame, dataset: Dataset) -> Figure:
     """Draw the number of accepted clips of each class in each fold. `accepted` has the columns `class` and `fold`."""
     counts = pd.crosstab(accepted["class"], accepted["fold"]) if len(accepted) else pd.DataFrame()
     counts = counts.reindex(index=dataset.classes, columns=dataset.folds, fill_value=0).to_numpy()
@@ -59,13 +55,8 @@ def plot_classes_by_fold(path: Path, accepted: pd.DataFrame, dataset: Dataset) -
     axes.set_yticks(range(len(dataset.classes)), dataset.classes, fontsize=8)
     axes.set_xticks(range(len(dataset.folds)), [str(fold) for fold in dataset.folds])
     axes.set_xlabel("fold")
-    _save(figure, path)
+    return figure
 
 
 def _title(text: str, dataset: Dataset) -> str:
-    return f"{text}\n{dataset.title}{' (synthetic)' if dataset.synthetic else ''}"
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with matplotlib.rc_context({"text.usetex": False}), whole_file(path) as beside:
-        figure.savefig(beside, format="png", dpi=100, metadata={"Software": None})
+    return f"{text}\n{dataset.title}"
