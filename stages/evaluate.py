@@ -4,6 +4,8 @@ in   `--features`  frames of featurize
      `--models`    `<split>.keras` of train; one without a test fold has nothing to be scored on
 out  `--metrics`   `accuracy` of clips with its 95 % interval, `macro_f1`, `segment_accuracy`; of several folds the
                    means, the deviation of the accuracy, and the accuracy of each
+     `--segments`  `<split>.csv`: clip, start_s, a probability a class for each segment, from which the clips' are
+                   averaged: where in a clip the model hears what
      `--plots`     `predictions.csv` (clip, fold, source, truth, predicted, a probability a class), `classes.csv`,
                    `confusion.png`
 """
@@ -43,9 +45,17 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params(args.params, EvaluateParams)
     features = open_features(args.features)
     models = find_models(args.models, features)
-    tested = [apply(path, facts, features) for path, facts in models if facts["split"]["test"] is not None]
-    predictions = pd.concat([table for table, _ in tested], ignore_index=True) if tested else empty_table(features)
-    metrics = summarise(predictions, [accuracy for _, accuracy in tested], params)
+
+    tables, segment_accuracies = [empty_table(features)], []
+    with whole_folder(args.segments) as folder:
+        for path, facts in models:
+            if facts["split"]["test"] is not None:
+                segments, clips = apply(path, facts, features)
+                write_csv(folder / f"{facts['name']}.csv", segments.drop(columns=["truth", "predicted"]).round(6))
+                segment_accuracies.append((segments["truth"] == segments["predicted"]).mean())
+                tables.append(clips)
+    predictions = pd.concat(tables[1:] or tables, ignore_index=True)
+    metrics = summarise(predictions, segment_accuracies, params)
     write_json(args.metrics, metrics)
     with whole_folder(args.plots) as plots:
         write_csv(plots / "predictions.csv", predictions)
@@ -71,8 +81,8 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, 
     return sorted(models, key=lambda model: model[1]["split"]["test"] or 0)
 
 
-def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.DataFrame, float]:
-    """Predict the clips of the model's test fold; returns a row a clip and the accuracy of segments."""
+def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predict the model's test fold; returns a row a segment and a row a clip, each with truth and prediction."""
     start_backend(facts["backend"])
     from stages.lib.batches import SegmentBatches, StepBar  # these import Keras, which must not come before its backend
 
@@ -81,18 +91,24 @@ def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.Dat
     )
     model = load_model(path)
     with progress(total=len(batches), desc=f"evaluate {facts['name']}", unit="batches") as bar:
-        segments = model.predict(batches, verbose=0, callbacks=[StepBar(bar)])
-    clip_rows = batches.segments["clip_row"].to_numpy()
-    probabilities = average_segments(segments, clip_rows)
+        probabilities = model.predict(batches, verbose=0, callbacks=[StepBar(bar)])
 
-    classes = np.array(facts["classes"])
-    table = batches.clips[["clip", "fold", "source"]].assign(
-        truth=batches.clips["class"], predicted=classes[probabilities.argmax(axis=1)]
+    clip_rows = batches.segments["clip_row"].to_numpy()
+    of_segment = batches.clips.loc[clip_rows].reset_index(drop=True)
+    frame_s = facts["featurize"]["hop_length"] / facts["featurize"]["sr"]
+    segments = of_segment[["clip"]].assign(start_s=batches.segments["start"] * frame_s, truth=of_segment["class"])
+    clips = batches.clips[["clip", "fold", "source"]].assign(truth=batches.clips["class"])
+    return (
+        add_probabilities(segments, probabilities, facts["classes"]),
+        add_probabilities(clips, average_segments(probabilities, clip_rows), facts["classes"]).round(4),
     )
+
+
+def add_probabilities(table: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Add the most probable class as `predicted` and the probability of each class."""
+    predicted = np.array(classes)[probabilities.argmax(axis=1)]
     columns = [probability_column(name) for name in classes]
-    table = table.join(pd.DataFrame(probabilities.round(4), columns=columns))
-    hits = classes[segments.argmax(axis=1)] == table["truth"].to_numpy()[clip_rows]
-    return table, float(hits.mean())
+    return table.assign(predicted=predicted).join(pd.DataFrame(probabilities, columns=columns))
 
 
 def probability_column(name: str) -> str:
@@ -150,7 +166,7 @@ def closing_lines(metrics: dict[str, Any], features: Features, plots: Path) -> s
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the paths, which dvc.yaml gives."""
     parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__.splitlines()[0])
-    for option in ("--params", "--features", "--models", "--metrics", "--plots"):
+    for option in ("--params", "--features", "--models", "--segments", "--metrics", "--plots"):
         parser.add_argument(option, type=Path, required=True)
     return parser.parse_args(argv)
 

@@ -22,7 +22,11 @@ def run_stages(out, features, params, stages=("scale", "train", "evaluate")):
         paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'metrics/train'}"]
         train.main([*options, *paths])
     if "evaluate" in stages:
-        paths = [f"--models={out / 'models'}", f"--metrics={out / 'metrics/evaluate.json'}"]
+        paths = [
+            f"--models={out / 'models'}",
+            f"--segments={out / 'segments'}",
+            f"--metrics={out / 'metrics/evaluate.json'}",
+        ]
         evaluate.main([*options, *paths, f"--plots={out / 'metrics/evaluate'}"])
     return out
 
@@ -53,6 +57,17 @@ def test_predictions_have_a_row_a_clip_of_the_test_fold(learned, tones):
     probabilities = predictions[["p_low", "p_middle", "p_high"]]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=2e-4)
     assert (probabilities.idxmax(axis=1) == "p_" + predictions["predicted"]).all()
+
+
+def test_segments_average_to_their_clips(learned):
+    segments = pd.read_csv(learned / "segments/fold_3.csv")
+    clips = pd.read_csv(learned / "metrics/evaluate/predictions.csv").set_index("clip")
+    columns = ["p_low", "p_middle", "p_high"]
+    averaged = segments.groupby("clip")[columns].mean().loc[clips.index]
+    np.testing.assert_allclose(averaged, clips[columns], atol=1e-4)
+    # 1.1 s in segments of 0.5 s: 0, 0.25 and 0.5 s in whole frames of 16 ms, and the last one aligned to the end
+    starts = segments.loc[segments["clip"] == "fold3/low-3.wav", "start_s"].tolist()
+    assert starts == pytest.approx([0, 16 * 0.016, 32 * 0.016, 37 * 0.016])
 
 
 def test_the_numbers_of_a_class_carry_its_name(learned, tone_features, small_params, tmp_path):

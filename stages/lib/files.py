@@ -36,22 +36,27 @@ def whole_folder(path: Path) -> Iterator[Path]:
     running, and a second one must not mix its files with those of the first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
+    beside, aside = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old.part")
     name = hashlib.md5(str(path.resolve()).encode()).hexdigest()
     lock = filelock.FileLock(Path(tempfile.gettempdir()) / f"urban-ear-{name}.lock", blocking=False)
     try:
         with lock:
-            shutil.rmtree(beside, ignore_errors=True)  # of a run that was killed
+            _remove(beside, aside)  # of a run that was killed
             beside.mkdir()
             try:
                 yield beside
                 if path.exists():
-                    shutil.rmtree(path)
+                    os.replace(path, aside)  # removing takes time, in which a kill would leave half of the old folder
                 os.replace(beside, path)
             finally:
-                shutil.rmtree(beside, ignore_errors=True)
+                _remove(beside, aside)
     except filelock.Timeout:
         raise EarError(f"{path}: another process is writing it; wait for it or stop it, then run again") from None
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_json(path: Path, content: Any) -> None:
