@@ -1,4 +1,4 @@
-"""Turn each accepted clip into log-mel frames, stored a fold at a time.
+"""Turn each accepted clip, and the variants of it that training may want, into log-mel frames, a fold a file.
 
 in   `--raw`       audio and `dataset.json` of fetch
      `--accepted`  the table of accepted clips of validate
@@ -7,22 +7,23 @@ out  `--features`  `fold_<k>.npy`, `index.csv`, `facts.json`: see `stages.lib.fe
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from stages.lib.audio import load_mono, n_samples_at
 from stages.lib.errors import DataError, run
-from stages.lib.features import INDEX_COLUMNS, fold_file, read_clips
+from stages.lib.features import INDEX_COLUMNS, ORIGINAL, create_fold, read_clips, write_frames
 from stages.lib.files import read_json, whole_folder, write_csv, write_json
 from stages.lib.framing import n_frames
 from stages.lib.parallel import parallel_map
 from stages.lib.params import load_params
 from stages.lib.progress import progress
 from stages.lib.spectrogram import FeaturizeParams, LogMel
+from stages.lib.variants import make_variant, variant_length, variant_names
 
 CLIPS_A_TASK = 16  # few enough for an even end on many cores, many enough that handing out tasks costs nothing
 
@@ -34,20 +35,18 @@ def main(argv: list[str] | None = None) -> None:
     log_mel = LogMel(params)
     dataset = read_json(args.raw / "dataset.json")
     index = plan(read_clips(args.accepted), params)
+    n_clips = int((index["variant"] == ORIGINAL).sum())
     warn(index, log_mel)
 
     with whole_folder(args.features) as folder:
-        for fold, clips in index.groupby("fold"):
-            shape = (int(clips["n_frames"].sum()), params.n_mels)
-            np.lib.format.open_memmap(fold_file(folder, fold), mode="w+", dtype=np.float32, shape=shape)
-        tasks = [
-            clips.iloc[i : i + CLIPS_A_TASK]
-            for _, clips in index.groupby("fold")
-            for i in range(0, len(clips), CLIPS_A_TASK)
-        ]
-        with progress(total=len(index), desc="featurize", unit="clips") as bar:
-            for n_done in parallel_map(partial(write_frames, args.raw / "audio", folder, log_mel), tasks):
-                bar.update(n_done)
+        for fold, rows in index.groupby("fold"):
+            create_fold(folder, fold, (int(rows["n_frames"].sum()), params.n_mels))
+        with progress(total=n_clips, desc="featurize", unit="clips") as bar:
+            levels = []
+            for done in parallel_map(partial(featurize_clips, args.raw / "audio", folder, log_mel), tasks(index)):
+                levels += done
+                bar.update(len(done) * n_clips // len(index))
+        index["level_db"] = levels
         write_csv(folder / "index.csv", index[INDEX_COLUMNS])
         present = set(index["class"])
         write_json(
@@ -61,8 +60,10 @@ def main(argv: list[str] | None = None) -> None:
                 "dataset": {key: dataset[key] for key in ("name", "title", "synthetic", "licence", "citation")},
             },
         )
+    n_variants = len(index) - n_clips
+    made = f" and {n_variants} variants" if n_variants else ""
     print(
-        f"featurize: {len(index)} clips, {index['n_frames'].sum()} frames of {params.n_mels} bands, "
+        f"featurize: {n_clips} clips{made}, {index['n_frames'].sum()} frames of {params.n_mels} bands, "
         f"{index['fold'].nunique()} folds, {index['class'].nunique()} classes"
     )
 
@@ -74,11 +75,18 @@ def plan(accepted: pd.DataFrame, params: FeaturizeParams) -> pd.DataFrame:
     if accepted["class"].nunique() < 2:
         raise DataError(f"only {accepted['class'].iloc[0]!r} has accepted clips; a classifier needs two classes")
     index = accepted.sort_values(["fold", "clip"], ignore_index=True)
-    index["n_frames"] = [
-        n_frames(n_samples_at(n, sr, params.sr), win_length=params.win_length, hop_length=params.hop_length)
-        for n, sr in zip(index["n_samples"], index["sample_rate_hz"], strict=True)
-    ]
-    index["offset"] = index.groupby("fold")["n_frames"].cumsum() - index["n_frames"]
+    variants = [ORIGINAL, *variant_names(params.stretch, params.pitch)]
+    index = index.loc[index.index.repeat(len(variants))].reset_index(drop=True)
+    index["variant"] = variants * len(accepted)
+    lengths = pd.Series(
+        variant_length(n_samples_at(n, sr, params.sr), variant)
+        for n, sr, variant in zip(index["n_samples"], index["sample_rate_hz"], index["variant"], strict=True)
+    )
+    index["n_frames"] = [n_frames(n, win_length=params.win_length, hop_length=params.hop_length) for n in lengths]
+    index["duration_s"] = index["duration_s"].where(index["variant"] == ORIGINAL, (lengths / params.sr).round(6))
+    # Variants lie after all clips of their fold, so that whoever reads only clips reads one piece.
+    order = index.assign(is_variant=index["variant"] != ORIGINAL).sort_values(["fold", "is_variant"], kind="stable")
+    index["offset"] = order.groupby("fold")["n_frames"].cumsum() - order["n_frames"]
     return index
 
 
@@ -90,7 +98,8 @@ def warn(index: pd.DataFrame, log_mel: LogMel) -> None:
             f"featurize: warning: {len(log_mel.empty_bands)} of {params.n_mels} bands are empty, no FFT bin falls into "
             f"them; raise featurize.n_fft ({params.n_fft}) or lower featurize.n_mels"
         )
-    rates = Counter(rate for rate in index["sample_rate_hz"].tolist() if rate < 2 * params.fmax)
+    originals = index[index["variant"] == ORIGINAL]
+    rates = Counter(rate for rate in originals["sample_rate_hz"].tolist() if rate < 2 * params.fmax)
     if rates:
         found = ", ".join(f"{rate} Hz ({n})" for rate, n in sorted(rates.items()))
         print(
@@ -99,18 +108,28 @@ def warn(index: pd.DataFrame, log_mel: LogMel) -> None:
         )
 
 
-def write_frames(audio: Path, folder: Path, log_mel: LogMel, clips: pd.DataFrame) -> int:
-    """Compute the clips of one fold and write them into their places; returns their number. Runs in a worker."""
-    frames = np.load(fold_file(folder, clips["fold"].iloc[0]), mmap_mode="r+")
-    for row in clips.itertuples():
-        computed = log_mel(load_mono(audio / row.clip, log_mel.params.sr))
-        if len(computed) != row.n_frames:
+def tasks(index: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The rows of a few whole clips at a time."""
+    rows_a_clip = index["variant"].nunique()
+    for start in range(0, len(index), CLIPS_A_TASK * rows_a_clip):
+        yield index.iloc[start : start + CLIPS_A_TASK * rows_a_clip]
+
+
+def featurize_clips(audio: Path, folder: Path, log_mel: LogMel, rows: pd.DataFrame) -> list[float]:
+    """Compute clips and their variants, write the frames into their places; returns levels in dB. Runs in a worker."""
+    sr, levels = log_mel.params.sr, []
+    for row in rows.itertuples():
+        if row.variant == ORIGINAL:
+            clip = load_mono(audio / row.clip, sr)
+        magnitudes = log_mel.magnitudes(make_variant(clip, sr, row.variant) if row.variant else clip)
+        if len(magnitudes) != row.n_frames:
             raise DataError(
                 f"{row.clip}: expected {row.n_frames} frames from the length that validate measured, found "
-                f"{len(computed)}; the file has changed since, run 'dvc repro'"
+                f"{len(magnitudes)}; the file has changed since, run 'dvc repro'"
             )
-        frames[row.offset : row.offset + row.n_frames] = computed
-    return len(clips)
+        write_frames(folder, row.fold, row.offset, log_mel.from_magnitudes(magnitudes))
+        levels.append(round(log_mel.level(magnitudes), 2))
+    return levels
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -37,11 +37,12 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def chunks(features: Features, folds: list[int]) -> Iterator[np.ndarray]:
-    """The frames of some folds, a bounded number at a time."""
+    """The frames of the clips of some folds, not of their variants, a bounded number at a time."""
     for fold in folds:
-        frames = features.frames(fold)
-        for start in range(0, len(frames), FRAMES_A_CHUNK):
-            yield frames[start : start + FRAMES_A_CHUNK]
+        n_frames = int(features.clips([fold])["n_frames"].sum())  # those of variants come after them
+        for start in range(0, n_frames, FRAMES_A_CHUNK):
+            # Mapped anew, or what was read would stay mapped, and memory would seem to grow with the set.
+            yield features.frames(fold)[start : min(start + FRAMES_A_CHUNK, n_frames)]
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

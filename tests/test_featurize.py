@@ -10,6 +10,7 @@ from stages.lib.audio import load_mono
 from stages.lib.errors import AudioError, DataError
 from stages.lib.features import INDEX_COLUMNS, open_features
 from stages.lib.spectrogram import FeaturizeParams, LogMel
+from stages.lib.variants import make_variant
 
 
 @pytest.fixture
@@ -57,6 +58,54 @@ def test_two_workers_write_the_same_bytes(tones, tone_features, small_params, tm
     assert {path.name: path.read_bytes() for path in again.iterdir()} == {
         path.name: path.read_bytes() for path in tone_features.iterdir()
     }
+
+
+@pytest.fixture(scope="module")
+def varied_params(small_params):
+    return small_params | {"featurize": small_params["featurize"] | {"stretch": [0.8], "pitch": [-2.0]}}
+
+
+@pytest.fixture(scope="module")
+def varied_features(tones, varied_params, tmp_path_factory):
+    """Features with a stretched and a pitched variant of each clip."""
+    return run_featurize(tones, tmp_path_factory.mktemp("varied"), varied_params)
+
+
+def test_variants_follow_their_clip_in_the_index_and_all_clips_in_the_file(tones, varied_features, varied_params):
+    log_mel, features = LogMel(FeaturizeParams(**varied_params["featurize"])), open_features(varied_features)
+    index = features.index
+    assert index["variant"].tolist() == ["", "stretch 0.8", "pitch -2"] * 36
+    assert index.groupby("clip")["class"].nunique().eq(1).all()
+    for row in index.iloc[:9].itertuples():
+        y = load_mono(tones / "raw" / "audio" / row.clip, 8000)
+        expected = log_mel(make_variant(y, 8000, row.variant) if row.variant else y)
+        np.testing.assert_array_equal(features.frames(row.fold)[row.offset : row.offset + row.n_frames], expected)
+        assert row.duration_s == pytest.approx(len(y) / 8000 / (0.8 if row.variant == "stretch 0.8" else 1))
+    for fold in features.folds:
+        ends = index["offset"] + index["n_frames"]
+        here, is_clip = index["fold"] == fold, index["variant"] == ""
+        assert ends[here & is_clip].max() == index.loc[here & ~is_clip, "offset"].min()
+        assert ends[here].max() == len(features.frames(fold))
+
+
+def test_clips_are_the_same_with_and_without_variants(tone_features, varied_features):
+    plain, varied = open_features(tone_features), open_features(varied_features)
+    for fold in plain.folds:
+        n_frames = len(plain.frames(fold))
+        np.testing.assert_array_equal(varied.frames(fold)[:n_frames], plain.frames(fold))
+    pd.testing.assert_frame_equal(varied.clips([1, 2, 3]), plain.index)
+
+
+def test_variants_are_left_out_unless_they_are_asked_for(varied_features):
+    features = open_features(varied_features)
+    assert set(features.clips([1, 2])["variant"]) == {""}
+    assert len(features.clips([1, 2], variants=True)) == 3 * len(features.clips([1, 2]))
+
+
+def test_levels_are_those_of_the_tones(tone_features):
+    """Sines of amplitude 0.3, -10.5 dB of full scale, A-weighted: -7.1 dB at 300 Hz, -0.3 at 900, +1.3 at 2,700."""
+    levels = open_features(tone_features).index.groupby("class")["level_db"]
+    assert levels.median().to_dict() == pytest.approx({"low": -17.5, "middle": -10.8, "high": -9.2}, abs=0.3)
 
 
 def test_a_class_without_an_accepted_clip_is_left_out(own_tones, small_params, tmp_path):

@@ -2,7 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import write_params
+from conftest import run_featurize, write_params
 
 from stages import scale
 from stages.lib.errors import DataError
@@ -55,6 +55,13 @@ def test_only_the_training_fold_enters_the_scaler(tone_features, small_params, t
     values = np.load(fold_file(altered, fold))
     np.save(fold_file(altered, fold), values + 1)
     assert (run_scale(altered, small_params, tmp_path) != before) == changes
+
+
+def test_variants_never_enter_the_scaler(tones, tone_features, small_params, tmp_path):
+    """Neither those of test and validation, nor those of the training folds: the scaler is that of the clips."""
+    varied = small_params | {"featurize": small_params["featurize"] | {"stretch": [0.8, 1.2], "pitch": [3.0]}}
+    expected = run_scale(tone_features, small_params, tmp_path)
+    assert run_scale(run_featurize(tones, tmp_path, varied), varied, tmp_path) == expected
 
 
 def test_a_model_on_everything_is_scaled_on_everything(tone_features, small_params, tmp_path):

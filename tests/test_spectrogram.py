@@ -10,7 +10,7 @@ from stages.lib.spectrogram import FeaturizeParams, LogMel
 # The recipe of the study: 53 ms Hamming windows, half overlapping, 150 bands up to 8 kHz.
 STUDY = FeaturizeParams(
     sr=22050, window="hamming", win_length=1168, n_fft=1168, hop_length=584, n_mels=150, fmin=0.0, fmax=8000.0,
-    mel_scale="slaney", mel_norm="slaney", power=1, log_offset=1e-8,
+    mel_scale="slaney", mel_norm="slaney", power=1, log_offset=1e-8, stretch=[], pitch=[],
 )  # fmt: skip
 
 
@@ -131,6 +131,8 @@ def test_empty_bands_are_those_between_whose_edges_no_bin_lies(n_mels):
         ({"n_fft": 1024}, "featurize.win_length 1168 is over featurize.n_fft 1024"),
         ({"fmax": 12000.0}, "featurize.fmax 12000 Hz is over half of featurize.sr 22050 Hz"),
         ({"fmin": 8000.0}, "featurize.fmin 8000 Hz is not below featurize.fmax 8000 Hz"),
+        ({"stretch": [0.9, 1.0]}, r"featurize.stretch \[0.9, 1.0\]: expected different numbers other than 1, which"),
+        ({"pitch": [2.0, 2.0]}, r"featurize.pitch \[2.0, 2.0\]: expected different numbers other than 0, which"),
     ],
 )
 def test_numbers_that_do_not_fit_each_other_are_named(changed, message):

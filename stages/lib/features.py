@@ -1,8 +1,10 @@
 """The features of a dataset on disk: log-mel frames of whole clips, a fold a file, readable as memory maps.
 
-`fold_<k>.npy`  float32 of shape (frames of all clips of the fold, n_mels)
-`index.csv`     a row a clip: clip, class, fold, source, salience, duration_s, sample_rate_hz, offset (its first frame
-                in the file of its fold), n_frames
+`fold_<k>.npy`  float32 of shape (frames of all clips of the fold, n_mels): all clips, then all their variants
+`index.csv`     a row a clip, followed by a row for each of its variants: clip, variant ("" for the clip itself,
+                "stretch 0.81" by tempo factor, "pitch -2" by semitones), class, fold, source, salience, duration_s,
+                sample_rate_hz (of the file), offset (its first frame in the file of its fold), n_frames, level_db (the
+                greatest A-weighted level in dB re full scale, see `stages.lib.loudness`)
 `facts.json`    what the numbers mean: `featurize` (the parameters), `classes` (names, in the order of their ids),
                 `folds`, `floor` (the value of silence), `empty_bands`, `dataset` (name, title, licence and so on)
 """
@@ -17,10 +19,13 @@ import pandas as pd
 from stages.lib.errors import DataError
 from stages.lib.files import read_json
 
+ORIGINAL = ""  # the variant that is the clip itself
+
 INDEX_COLUMNS = [
-    "clip", "class", "fold", "source", "salience", "duration_s", "sample_rate_hz", "offset", "n_frames",
+    "clip", "variant", "class", "fold", "source", "salience", "duration_s", "sample_rate_hz", "offset", "n_frames",
+    "level_db",
 ]  # fmt: skip
-TEXT_COLUMNS = dict.fromkeys(["clip", "class", "source", "salience"], str)
+TEXT_COLUMNS = dict.fromkeys(["clip", "variant", "class", "source", "salience"], str)
 
 
 def read_clips(path: Path) -> pd.DataFrame:
@@ -33,6 +38,23 @@ def read_clips(path: Path) -> pd.DataFrame:
 def fold_file(folder: Path, fold: int) -> Path:
     """The file of the frames of one fold."""
     return folder / f"fold_{fold}.npy"
+
+
+def create_fold(folder: Path, fold: int, shape: tuple[int, int]) -> None:
+    """Write a file of `shape` (n_frames, n_mels) for the frames of a fold, all zero, to be filled by `write_frames`."""
+    np.lib.format.open_memmap(fold_file(folder, fold), mode="w+", dtype=np.float32, shape=shape)
+
+
+def write_frames(folder: Path, fold: int, offset: int, frames: np.ndarray) -> None:
+    """Write `frames`, float32 of shape (n_frames, n_mels), into the file of a fold, from its frame `offset` on.
+
+    By plain writing, not through a memory map: a full disk is an error then, not the end of the process.
+    """
+    with fold_file(folder, fold).open("r+b") as file:
+        np.lib.format.read_magic(file)
+        np.lib.format.read_array_header_1_0(file)
+        file.seek(offset * frames.shape[1] * frames.itemsize, 1)
+        file.write(np.ascontiguousarray(frames))
 
 
 @dataclass(frozen=True)
@@ -59,20 +81,29 @@ class Features:
         return self.facts["featurize"]["n_mels"]
 
     def frames(self, fold: int) -> np.ndarray:
-        """The frames of one fold as a read-only memory map, float32 of shape (n_frames, n_mels)."""
+        """The frames of one fold as a read-only memory map, float32 of shape (n_frames, n_mels).
+
+        Variants are in it too, after all clips of the fold. Raises `DataError` where the file does not fit the index.
+        """
         path = fold_file(self.folder, fold)
         try:
             frames = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: cannot be read ({error}); run 'dvc repro featurize'") from None
-        expected = (int(self.clips([fold])["n_frames"].sum()), self.n_mels)
+        expected = (int(self.clips([fold], variants=True)["n_frames"].sum()), self.n_mels)
         if frames.shape != expected:
             raise DataError(f"{path}: expected shape {expected}, found {frames.shape}; run 'dvc repro featurize'")
         return frames
 
-    def clips(self, folds: list[int]) -> pd.DataFrame:
-        """The rows of the index that are in `folds`."""
-        return self.index[self.index["fold"].isin(folds)].reset_index(drop=True)
+    def clips(self, folds: list[int], *, variants: bool = False) -> pd.DataFrame:
+        """The rows of the index that are in `folds`: the clips, and where `variants` is true their variants too.
+
+        Variants are for training alone; whoever measures or scores leaves them out, so that is the default.
+        """
+        rows = self.index["fold"].isin(folds)
+        if not variants:
+            rows &= self.index["variant"] == ORIGINAL
+        return self.index[rows].reset_index(drop=True)
 
 
 def open_features(folder: Path) -> Features:

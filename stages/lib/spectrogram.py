@@ -14,6 +14,7 @@ import scipy.fft
 import scipy.sparse
 from pydantic import Field
 
+from stages.lib.loudness import LevelMeter
 from stages.lib.params import section
 
 Positive = Annotated[int, Field(ge=1)]
@@ -21,7 +22,10 @@ Positive = Annotated[int, Field(ge=1)]
 
 @section("featurize")
 class FeaturizeParams:
-    """Parameters of the log-mel spectrogram; `sr`, `fmin`, `fmax` in Hz, lengths in samples at `sr`."""
+    """Parameters of the log-mel spectrogram; `sr`, `fmin`, `fmax` in Hz, lengths in samples at `sr`.
+
+    `stretch` (factors of tempo) and `pitch` (semitones) name the variants of each clip, see `stages.lib.variants`.
+    """
 
     sr: Positive
     window: Literal["hamming", "hann", "blackman", "boxcar"]
@@ -35,6 +39,8 @@ class FeaturizeParams:
     mel_norm: Literal["slaney", "none"]
     power: Literal[1, 2]
     log_offset: Annotated[float, Field(gt=0)]
+    stretch: list[Annotated[float, Field(ge=0.25, le=4)]]
+    pitch: list[Annotated[float, Field(ge=-24, le=24)]]
 
     def __post_init__(self) -> None:
         """Name the keys that do not fit each other."""
@@ -50,6 +56,11 @@ class FeaturizeParams:
             )
         if self.fmin >= self.fmax:
             raise ValueError(f"featurize.fmin {self.fmin:g} Hz is not below featurize.fmax {self.fmax:g} Hz")
+        for key, values, itself in (("stretch", self.stretch, 1), ("pitch", self.pitch, 0)):
+            if itself in values or len(set(values)) < len(values):
+                raise ValueError(
+                    f"featurize.{key} {values}: expected different numbers other than {itself}, which is the clip"
+                )
 
 
 WINDOWS = {"hamming": np.hamming, "hann": np.hanning, "blackman": np.blackman, "boxcar": np.ones}
@@ -59,7 +70,10 @@ class LogMel:
     """The transform from samples to log-mel frames for one set of parameters."""
 
     def __init__(self, params: FeaturizeParams) -> None:
-        """Compute the window, float32 of shape (win_length,), and the mel filters, sparse (n_mels, 1 + n_fft // 2)."""
+        """Compute the window, float32 of shape (win_length,), and the mel filters, sparse (n_mels, 1 + n_fft // 2).
+
+        `level` gives the greatest A-weighted level of what `magnitudes` gives, see `stages.lib.loudness`.
+        """
         self.params = params
         self.window = WINDOWS[params.window](params.win_length + 1)[:-1].astype(np.float32)  # periodic, not symmetric
         with warnings.catch_warnings():
@@ -76,6 +90,7 @@ class LogMel:
                 norm=None if params.mel_norm == "none" else params.mel_norm,
             )
         self.filters = scipy.sparse.csr_array(filters)  # a band covers few of the bins: 1 % of the products remain
+        self.level = LevelMeter(sr=params.sr, window=self.window, n_fft=params.n_fft, hop_length=params.hop_length)
 
     @property
     def empty_bands(self) -> list[int]:
@@ -92,13 +107,19 @@ class LogMel:
 
         Returns float32 of shape (n_frames, n_mels): log(filters @ |FFT|^power + log_offset).
         """
+        return self.from_magnitudes(self.magnitudes(y))
+
+    def magnitudes(self, y: np.ndarray) -> np.ndarray:
+        """|FFT| of the windowed frames of `y`, float32 of shape (n_samples,); float32 of shape (n_frames, n_bins)."""
         p = self.params
         if len(y) < p.win_length:
             y = np.pad(y, (0, p.win_length - len(y)))
         frames = np.lib.stride_tricks.sliding_window_view(y, p.win_length)[:: p.hop_length]  # [n_frames, win_length]
-        spectra = np.abs(scipy.fft.rfft(frames * self.window, n=p.n_fft))  # [n_frames, n_bins]
-        if p.power == 2:
-            spectra *= spectra
+        return np.abs(scipy.fft.rfft(frames * self.window, n=p.n_fft))
+
+    def from_magnitudes(self, magnitudes: np.ndarray) -> np.ndarray:
+        """Log-mel frames, float32 of shape (n_frames, n_mels), of what `magnitudes` gives, which is left as it is."""
+        spectra = np.square(magnitudes) if self.params.power == 2 else magnitudes
         mel = self.filters @ spectra.T  # [n_mels, n_frames]
-        mel += np.float32(p.log_offset)
+        mel += np.float32(self.params.log_offset)
         return np.log(mel, out=mel).T
