@@ -22,7 +22,7 @@ from stages.lib.framing import n_frames
 from stages.lib.parallel import parallel_map
 from stages.lib.params import load_params
 from stages.lib.progress import progress
-from stages.lib.spectrogram import FeaturizeParams, LogMel
+from stages.lib.spectrogram import FeaturizeParams, Featurizer
 from stages.lib.variants import make_variant, variant_length, variant_names
 
 CLIPS_A_TASK = 16  # few enough for an even end on many cores, many enough that handing out tasks costs nothing
@@ -32,18 +32,18 @@ def main(argv: list[str] | None = None) -> None:
     """Run the stage."""
     args = parse_args(argv)
     params = load_params(args.params, FeaturizeParams)
-    log_mel = LogMel(params)
+    featurizer = Featurizer(params)
     dataset = read_json(args.raw / "dataset.json")
     index = plan(read_clips(args.accepted), params)
     n_clips = int((index["variant"] == ORIGINAL).sum())
-    warn(index, log_mel)
+    warn(index, featurizer)
 
     with whole_folder(args.features) as folder:
         for fold, rows in index.groupby("fold"):
-            create_fold(folder, fold, (int(rows["n_frames"].sum()), params.n_mels))
+            create_fold(folder, fold, (int(rows["n_frames"].sum()), params.n_features))
         with progress(total=n_clips, desc="featurize", unit="clips") as bar:
             levels = []
-            for done in parallel_map(partial(featurize_clips, args.raw / "audio", folder, log_mel), tasks(index)):
+            for done in parallel_map(partial(featurize_clips, args.raw / "audio", folder, featurizer), tasks(index)):
                 levels += done
                 bar.update(len(done) * n_clips // len(index))
         index["level_db"] = levels
@@ -53,17 +53,20 @@ def main(argv: list[str] | None = None) -> None:
             folder / "facts.json",
             {
                 "featurize": asdict(params),
+                "kind": params.kind,
+                "n_features": params.n_features,
                 "classes": [name for name in dataset["classes"] if name in present],
                 "folds": sorted(index["fold"].unique().tolist()),
-                "floor": log_mel.floor,
-                "empty_bands": log_mel.empty_bands,
+                "floor": featurizer.floor,
+                "empty_bands": featurizer.empty_bands,
                 "dataset": {key: dataset[key] for key in ("name", "title", "synthetic", "licence", "citation")},
             },
         )
     n_variants = len(index) - n_clips
     made = f" and {n_variants} variants" if n_variants else ""
+    what = "bands" if params.n_mfcc is None else "coefficients"
     print(
-        f"featurize: {n_clips} clips{made}, {index['n_frames'].sum()} frames of {params.n_mels} bands, "
+        f"featurize: {n_clips} clips{made}, {index['n_frames'].sum()} frames of {params.n_features} {what}, "
         f"{index['fold'].nunique()} folds, {index['class'].nunique()} classes"
     )
 
@@ -90,13 +93,13 @@ def plan(accepted: pd.DataFrame, params: FeaturizeParams) -> pd.DataFrame:
     return index
 
 
-def warn(index: pd.DataFrame, log_mel: LogMel) -> None:
+def warn(index: pd.DataFrame, featurizer: Featurizer) -> None:
     """Say which chosen numbers leave bands without content."""
-    params = log_mel.params
-    if log_mel.empty_bands:
+    params = featurizer.params
+    if featurizer.empty_bands:
         print(
-            f"featurize: warning: {len(log_mel.empty_bands)} of {params.n_mels} bands are empty, no FFT bin falls into "
-            f"them; raise featurize.n_fft ({params.n_fft}) or lower featurize.n_mels"
+            f"featurize: warning: {len(featurizer.empty_bands)} of {params.n_mels} bands are empty, no FFT bin falls "
+            f"into them; raise featurize.n_fft ({params.n_fft}) or lower featurize.n_mels"
         )
     originals = index[index["variant"] == ORIGINAL]
     rates = Counter(rate for rate in originals["sample_rate_hz"].tolist() if rate < 2 * params.fmax)
@@ -115,20 +118,20 @@ def tasks(index: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield index.iloc[start : start + CLIPS_A_TASK * rows_a_clip]
 
 
-def featurize_clips(audio: Path, folder: Path, log_mel: LogMel, rows: pd.DataFrame) -> list[float]:
+def featurize_clips(audio: Path, folder: Path, featurizer: Featurizer, rows: pd.DataFrame) -> list[float]:
     """Compute clips and their variants, write the frames into their places; returns levels in dB. Runs in a worker."""
-    sr, levels = log_mel.params.sr, []
+    sr, levels = featurizer.params.sr, []
     for row in rows.itertuples():
         if row.variant == ORIGINAL:
             clip = load_mono(audio / row.clip, sr)
-        magnitudes = log_mel.magnitudes(make_variant(clip, sr, row.variant) if row.variant else clip)
+        magnitudes = featurizer.magnitudes(make_variant(clip, sr, row.variant) if row.variant else clip)
         if len(magnitudes) != row.n_frames:
             raise DataError(
                 f"{row.clip}: expected {row.n_frames} frames from the length that validate measured, found "
                 f"{len(magnitudes)}; the file has changed since, run 'dvc repro'"
             )
-        write_frames(folder, row.fold, row.offset, log_mel.from_magnitudes(magnitudes))
-        levels.append(round(log_mel.level(magnitudes), 2))
+        write_frames(folder, row.fold, row.offset, featurizer.from_magnitudes(magnitudes))
+        levels.append(round(featurizer.level(magnitudes), 2))
     return levels
 
 

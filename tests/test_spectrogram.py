@@ -1,17 +1,23 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import librosa
 import numpy as np
 import pytest
+import scipy.fft
 
+from stages.lib.errors import ParamsError
 from stages.lib.framing import n_frames
-from stages.lib.spectrogram import FeaturizeParams, LogMel
+from stages.lib.params import load_params
+from stages.lib.spectrogram import FeaturizeParams, Featurizer, PcenParams, empty_bands, mel_filters
 
 # The recipe of the study: 53 ms Hamming windows, half overlapping, 150 bands up to 8 kHz.
 STUDY = FeaturizeParams(
     sr=22050, window="hamming", win_length=1168, n_fft=1168, hop_length=584, n_mels=150, fmin=0.0, fmax=8000.0,
-    mel_scale="slaney", mel_norm="slaney", power=1, log_offset=1e-8, stretch=[], pitch=[],
+    mel_scale="slaney", mel_norm="slaney", power=1, compression="log", log_offset=1e-8, pcen=None, n_mfcc=None,
+    lifter=None, stretch=[], pitch=[],
 )  # fmt: skip
+PCEN = PcenParams(gain=0.98, bias=2.0, power=0.5, time_constant_s=0.4, eps=1e-6)
 
 
 def tone(frequency, sr=22050, duration_s=1.0, amplitude=1.0):
@@ -34,7 +40,7 @@ def dft_log_mel(y, p, filters):
 
 
 def test_four_seconds_make_150_frames():
-    assert LogMel(STUDY)(noise(4 * 22050)).shape == (150, 150)
+    assert Featurizer(STUDY)(noise(4 * 22050)).shape == (150, 150)
 
 
 @pytest.mark.parametrize(
@@ -42,42 +48,99 @@ def test_four_seconds_make_150_frames():
 )
 def test_only_whole_frames_are_made_and_at_least_one(n_samples, expected):
     assert n_frames(n_samples, win_length=1168, hop_length=584) == expected
-    assert len(LogMel(STUDY)(noise(n_samples))) == expected
+    assert len(Featurizer(STUDY)(noise(n_samples))) == expected
 
 
-GRID = [
-    STUDY,
-    replace(STUDY, power=2),
-    replace(STUDY, mel_scale="htk", mel_norm="none"),
-    replace(STUDY, n_mels=10),
-    replace(STUDY, n_fft=2048),
-    replace(STUDY, win_length=400, n_fft=512, hop_length=160, n_mels=40, fmin=50.0, fmax=7600.0),
-    replace(STUDY, window="hann", n_mels=64),
-    replace(STUDY, window="blackman", n_mels=64),
-    replace(STUDY, window="boxcar", n_mels=64),
-]
-
-
-@pytest.mark.parametrize("p", GRID, ids=range(len(GRID)))
-def test_agrees_with_librosa(p):
-    y = noise(22050) * 0.1 + tone(700)
+def librosa_mel(y, p):
     # librosa puts a shorter window into the middle of the FFT's samples, which moves its frames by half the difference.
     shift = (p.n_fft - p.win_length) // 2
-    padded = np.pad(y, (shift, p.n_fft))
     mel = librosa.feature.melspectrogram(
-        y=padded, sr=p.sr, n_fft=p.n_fft, hop_length=p.hop_length, win_length=p.win_length, window=p.window,
-        center=False, power=p.power, n_mels=p.n_mels, fmin=p.fmin, fmax=p.fmax, htk=p.mel_scale == "htk",
-        norm=None if p.mel_norm == "none" else p.mel_norm,
+        y=np.pad(y, (shift, p.n_fft)), sr=p.sr, n_fft=p.n_fft, hop_length=p.hop_length, win_length=p.win_length,
+        window=p.window, center=False, power=p.power, n_mels=p.n_mels, fmin=p.fmin, fmax=p.fmax,
+        htk=p.mel_scale == "htk", norm=None if p.mel_norm == "none" else p.mel_norm,
     )  # fmt: skip
-    ours = LogMel(p)(y)
-    expected = np.log(mel + p.log_offset).T[: len(ours)]
-    np.testing.assert_allclose(np.exp(ours), np.exp(expected), rtol=1e-4)
+    return mel[:, : n_frames(len(y), win_length=p.win_length, hop_length=p.hop_length)]
+
+
+GRID = {
+    "study": {},
+    "power": {"power": 2},
+    "htk": {"mel_scale": "htk"},
+    "htk, peaks of 1": {"mel_scale": "htk", "mel_norm": "none"},
+    "peaks of 1, power": {"mel_norm": "none", "power": 2},
+    "10 bands": {"n_mels": 10},
+    "1 band": {"n_mels": 1},
+    "some band": {"fmin": 300.0, "fmax": 3400.0, "n_mels": 64},
+    "padded": {"n_fft": 2048},
+    "padded, odd": {"n_fft": 1301, "win_length": 1001},
+    "odd": {"n_fft": 1001, "win_length": 1001, "hop_length": 333, "n_mels": 64},
+    "no overlap": {"hop_length": 1168},
+    "short hop": {"hop_length": 57},
+    "speech": {"win_length": 400, "n_fft": 512, "hop_length": 160, "n_mels": 40, "fmin": 50.0, "fmax": 7600.0},
+    "8 kHz": {"sr": 8000, "fmax": 4000.0, "win_length": 256, "n_fft": 256, "hop_length": 128, "n_mels": 32},
+    "44.1 kHz": {"sr": 44100, "fmax": 22050.0, "win_length": 2048, "n_fft": 2048, "hop_length": 512, "n_mels": 128},
+} | {
+    window: {"window": window, "n_mels": 64} for window in ("hann", "blackman", "blackmanharris", "bartlett", "boxcar")
+}
+
+
+@pytest.mark.parametrize("changed", GRID.values(), ids=GRID)
+def test_agrees_with_librosa(changed):
+    p = replace(STUDY, **changed)
+    y = noise(22050) * 0.1 + tone(700)
+    ours = Featurizer(p)(y)
+    # What the logarithm is taken of, so that the tolerance is that of the sound and not of its logarithm.
+    np.testing.assert_allclose(np.exp(np.float64(ours)), librosa_mel(y, p).T + p.log_offset, rtol=1e-4)
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_decibels_agree_with_librosa(power):
+    p = replace(STUDY, compression="db", power=power, log_offset=1e-6)
+    y = noise(22050)
+    to_db = librosa.amplitude_to_db if power == 1 else librosa.power_to_db
+    expected = to_db(librosa_mel(y, p) + p.log_offset, amin=1e-20, top_db=None).T
+    np.testing.assert_allclose(Featurizer(p)(y), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "pcen",
+    [PCEN, replace(PCEN, gain=0.5, power=0.25), replace(PCEN, time_constant_s=0.05, eps=1e-3, bias=10.0)],
+    ids=["default", "gain", "fast"],
+)
+def test_pcen_agrees_with_librosa(pcen):
+    p = replace(STUDY, compression="pcen", log_offset=None, pcen=pcen)
+    y = noise(3 * 22050) * np.linspace(0, 1, 3 * 22050, dtype=np.float32)
+    mel = librosa_mel(y, p).astype(np.float64)
+    n = pcen.time_constant_s * p.sr / p.hop_length
+    b = (np.sqrt(1 + 4 * n**2) - 1) / (2 * n**2)
+    expected = librosa.pcen(
+        mel, sr=p.sr, hop_length=p.hop_length, gain=pcen.gain, bias=pcen.bias, power=pcen.power,
+        time_constant=pcen.time_constant_s, eps=pcen.eps, zi=(1 - b) * mel[:, :1],
+    )  # fmt: skip
+    np.testing.assert_allclose(Featurizer(p)(y), expected.T, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_mfcc", [1, 13, 40])
+@pytest.mark.parametrize("lifter", [None, 22.0])
+def test_mfcc_agree_with_librosa(n_mfcc, lifter):
+    p = replace(STUDY, n_mels=40, compression="db", power=2, log_offset=1e-10, n_mfcc=n_mfcc, lifter=lifter)
+    y = noise(22050) * 0.1 + tone(700)
+    db = librosa.power_to_db(librosa_mel(y, p) + p.log_offset, amin=1e-20, top_db=None)
+    expected = librosa.feature.mfcc(S=db, n_mfcc=n_mfcc, lifter=lifter or 0).T
+    assert expected.shape == (36, n_mfcc)
+    np.testing.assert_allclose(Featurizer(p)(y), expected, rtol=1e-4, atol=2e-3)  # of sums of numbers up to 50
+
+
+def test_mfcc_may_be_of_the_natural_logarithm():
+    log_mel = Featurizer(STUDY)(noise(22050))
+    expected = scipy.fft.dct(log_mel, norm="ortho")[:, :20]
+    np.testing.assert_allclose(Featurizer(replace(STUDY, n_mfcc=20))(noise(22050)), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("p", [STUDY, replace(STUDY, n_fft=1280, window="boxcar", power=2)], ids=["study", "padded"])
 def test_agrees_with_the_definition(p):
     y = noise(4000)
-    log_mel = LogMel(p)
+    log_mel = Featurizer(p)
     expected = dft_log_mel(np.float64(y), p, log_mel.filters.toarray())
     np.testing.assert_allclose(np.exp(log_mel(y)), np.exp(expected), rtol=1e-4)
 
@@ -89,7 +152,7 @@ def slaney_mel(hz):
 
 @pytest.mark.parametrize("frequency", [100, 440, 1000, 3000, 7000])
 def test_a_tone_peaks_in_the_band_that_the_mel_formula_gives(frequency):
-    log_mel = LogMel(STUDY)(tone(frequency))
+    log_mel = Featurizer(STUDY)(tone(frequency))
     # Band b is centred at (b + 1) of n_mels + 1 equal steps in mel from fmin to fmax.
     step = slaney_mel(STUDY.fmax) / (STUDY.n_mels + 1)
     bin_width_in_bands = (slaney_mel(frequency) - slaney_mel(frequency - STUDY.sr / STUDY.n_fft)) / step
@@ -97,32 +160,89 @@ def test_a_tone_peaks_in_the_band_that_the_mel_formula_gives(frequency):
     assert np.abs(peaks - (slaney_mel(frequency) / step - 1)).max() <= 0.5 + bin_width_in_bands
 
 
+@pytest.mark.parametrize("compression", ["log", "db"])
+@pytest.mark.parametrize("mel_scale", ["slaney", "htk"])
+def test_two_tones_are_recovered_through_the_whole_clip(mel_scale, compression):
+    """The base case of the study: 512 and 1,024 Hz, 1 s at 32 kHz."""
+    p = replace(STUDY, sr=32000, fmax=16000.0, mel_scale=mel_scale, compression=compression)
+    featurizer, y = Featurizer(p), tone(512, sr=32000) + tone(1024, sr=32000)
+    to_mel = {"slaney": slaney_mel, "htk": lambda hz: 2595 * np.log10(1 + hz / 700)}[mel_scale]
+    magnitudes, bands = featurizer.magnitudes(y), featurizer(y)
+    assert len(magnitudes) == len(bands) == 1 + (32000 - 1168) // 584
+    bin_width = p.sr / p.n_fft
+    step = to_mel(p.fmax) / (p.n_mels + 1)
+    for spectrum, frame in zip(magnitudes, bands, strict=True):
+        assert two_highest_peaks(spectrum) * bin_width == pytest.approx([512, 1024], abs=bin_width / 2)
+        for band, frequency in zip(two_highest_peaks(frame), (512, 1024), strict=True):
+            width = (to_mel(frequency) - to_mel(frequency - bin_width)) / step  # of a bin, in bands
+            assert band == pytest.approx(to_mel(frequency) / step - 1, abs=0.5 + width)
+
+
+def two_highest_peaks(values):
+    peaks = np.flatnonzero((values[1:-1] > values[:-2]) & (values[1:-1] >= values[2:])) + 1
+    return np.sort(peaks[np.argsort(values[peaks])[-2:]])
+
+
 def test_twice_the_amplitude_is_6_02_db_more():
-    log_mel = LogMel(STUDY)
+    log_mel = Featurizer(STUDY)
     gain_db = 20 / np.log(10) * (log_mel(tone(1000)) - log_mel(tone(1000, amplitude=0.5)))
-    assert gain_db[:, LogMel(STUDY)(tone(1000))[0].argmax()] == pytest.approx(20 * np.log10(2), abs=1e-3)
+    assert gain_db[:, Featurizer(STUDY)(tone(1000))[0].argmax()] == pytest.approx(20 * np.log10(2), abs=1e-3)
 
 
-def test_silence_is_at_the_floor_and_finite():
-    log_mel = LogMel(STUDY)
-    assert log_mel.floor == pytest.approx(np.log(1e-8))
-    np.testing.assert_allclose(log_mel(np.zeros(5000, dtype=np.float32)), log_mel.floor, rtol=1e-6)
+def test_decibels_of_twice_the_amplitude_are_6_02_more_for_magnitude_and_power():
+    for power in (1, 2):
+        featurizer = Featurizer(replace(STUDY, compression="db", power=power))
+        gain_db = featurizer(tone(1000)) - featurizer(tone(1000, amplitude=0.5))
+        assert gain_db.max(axis=1) == pytest.approx(np.full(36, 6.0206), abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "floor"),
+    [
+        ({}, np.log(1e-8)),
+        ({"compression": "db"}, -160),
+        ({"compression": "db", "power": 2}, -80),
+        ({"compression": "pcen", "log_offset": None, "pcen": PCEN}, 0),
+        ({"n_mfcc": 3}, [np.log(1e-8) * np.sqrt(150), 0, 0]),
+    ],
+)
+def test_silence_is_at_the_floor_and_finite(changed, floor):
+    featurizer = Featurizer(replace(STUDY, **changed))
+    assert featurizer.floor == pytest.approx(floor, abs=1e-4)
+    silence = featurizer(np.zeros(5000, dtype=np.float32))
+    np.testing.assert_allclose(silence, np.broadcast_to(featurizer.floor, silence.shape), atol=1e-4)
 
 
 def test_the_result_is_float32_and_bands_run_along_the_last_axis():
-    log_mel = LogMel(replace(STUDY, n_mels=40))(noise(22050))
+    log_mel = Featurizer(replace(STUDY, n_mels=40))(noise(22050))
     assert (log_mel.dtype, log_mel.shape) == (np.float32, (36, 40))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed"),
+    [
+        ("log", {}),
+        ("db", {"compression": "db"}),
+        ("pcen", {"compression": "pcen", "log_offset": None, "pcen": PCEN}),
+        ("mfcc", {"n_mfcc": 13}),
+        ("mfcc", {"compression": "db", "n_mfcc": 13, "lifter": 22.0}),
+    ],
+)
+def test_each_kind_is_float32_of_its_width(kind, changed):
+    p = replace(STUDY, n_mels=40, **changed)
+    features = Featurizer(p)(noise(22050))
+    assert (p.kind, features.dtype, features.shape) == (kind, np.float32, (36, p.n_features))
+    assert p.n_features == (13 if kind == "mfcc" else 40)
 
 
 @pytest.mark.parametrize("n_mels", [10, 150, 300, 1000])
 def test_empty_bands_are_those_between_whose_edges_no_bin_lies(n_mels):
-    log_mel = LogMel(replace(STUDY, n_mels=n_mels))
-    edges = librosa.mel_frequencies(n_mels + 2, fmin=STUDY.fmin, fmax=STUDY.fmax)
-    bins = np.arange(STUDY.n_fft // 2 + 1) * STUDY.sr / STUDY.n_fft
+    filters = mel_filters(sr=22050, n_fft=1168, n_mels=n_mels, fmin=0, fmax=8000, mel_scale="slaney", mel_norm="slaney")
+    edges = librosa.mel_frequencies(n_mels + 2, fmin=0, fmax=8000)
+    bins = np.arange(1168 // 2 + 1) * 22050 / 1168
     expected = [b for b in range(n_mels) if not ((bins > edges[b]) & (bins < edges[b + 2])).any()]
-    assert log_mel.empty_bands == expected
+    assert empty_bands(filters) == expected
     assert bool(expected) == (n_mels == 1000)
-    np.testing.assert_allclose(log_mel(noise(22050))[:, expected], log_mel.floor, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +250,18 @@ def test_empty_bands_are_those_between_whose_edges_no_bin_lies(n_mels):
     [
         ({"n_fft": 1024}, "featurize.win_length 1168 is over featurize.n_fft 1024"),
         ({"fmax": 12000.0}, "featurize.fmax 12000 Hz is over half of featurize.sr 22050 Hz"),
+        ({"hop_length": 1169}, "featurize.hop_length 1169 is over featurize.win_length 1168; what lies between"),
+        (
+            {"n_mels": 424},
+            "featurize.n_mels 424 is over the 423 FFT bins between featurize.fmin 0 Hz and feat",
+        ),
+        ({"fmin": 7000.0}, r"n_mels 150 is over the 53 FFT bins .*; lower it, or raise featurize.n_fft \(1168\)"),
+        ({"n_mfcc": 151}, "featurize.n_mfcc 151 is over featurize.n_mels 150; as many bands have no more"),
+        ({"lifter": 22.0}, "featurize.lifter 22 weights MFCC, but featurize.n_mfcc is null; set one of them"),
+        ({"pcen": PCEN}, "featurize.pcen does not apply to featurize.compression log; set it to null"),
+        ({"log_offset": None}, "featurize.log_offset is null; featurize.compression log needs it"),
+        ({"compression": "pcen", "log_offset": None}, "featurize.pcen is null; featurize.compression pcen needs it"),
+        ({"compression": "pcen", "pcen": PCEN}, "featurize.log_offset does not apply to featurize.compression pcen"),
         ({"fmin": 8000.0}, "featurize.fmin 8000 Hz is not below featurize.fmax 8000 Hz"),
         ({"stretch": [0.9, 1.0]}, r"featurize.stretch \[0.9, 1.0\]: expected different numbers other than 1, which"),
         ({"pitch": [2.0, 2.0]}, r"featurize.pitch \[2.0, 2.0\]: expected different numbers other than 0, which"),
@@ -138,3 +270,56 @@ def test_empty_bands_are_those_between_whose_edges_no_bin_lies(n_mels):
 def test_numbers_that_do_not_fit_each_other_are_named(changed, message):
     with pytest.raises(ValueError, match=message):
         replace(STUDY, **changed)
+
+
+def load(tmp_path, **changed):
+    """Parameters as a user writes them."""
+    path = tmp_path / "params.yaml"
+    values = {key: json.dumps(value) for key, value in asdict(STUDY).items()} | {"log_offset": "1.0e-8"} | changed
+    path.write_text("featurize:\n" + "".join(f"  {key}: {value}\n" for key, value in values.items()))
+    return load_params(path, FeaturizeParams)
+
+
+@pytest.mark.parametrize("text", ["53 ms", "53ms", "0.053 s", ".053s", "52.97 ms"])
+def test_window_and_hop_may_be_durations(tmp_path, text):
+    p = load(tmp_path, win_length=text, n_fft="null", hop_length="10 ms")
+    expected = 1168 if text == "52.97 ms" else 1169  # 0.053 * 22050 = 1168.65
+    assert (p.win_length, p.n_fft, p.hop_length) == (expected, expected, 220)
+
+
+def test_durations_follow_the_rate(tmp_path):
+    p = load(tmp_path, sr="44100", win_length="50 ms", n_fft="4096", hop_length="0.025 s")
+    assert (p.win_length, p.n_fft, p.hop_length) == (2205, 4096, 1102)
+
+
+def test_pcen_is_a_mapping(tmp_path):
+    text = "{gain: 0.98, bias: 2, power: 0.5, time_constant_s: 0.4, eps: 1.0e-6}"
+    assert load(tmp_path, compression="pcen", log_offset="null", pcen=text).pcen == PCEN
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"win_length": "53"}, "featurize.hop_length 584 is over featurize.win_length 53"),
+        ({"win_length": "0.053"}, "win_length: expected samples, a whole number, or a duration such as '53 ms'"),
+        ({"hop_length": "53 m"}, r"featurize\.hop_length: expected samples, .* found '53 m'$"),
+        ({"hop_length": "0 ms"}, r"featurize\.hop_length: expected a value greater than or equal to 1, found"),
+        ({"hop_length": "true"}, r"featurize\.hop_length: expected a whole number, found True"),
+        ({"win_length": "53 ms", "sr": "fast"}, r"params\.yaml: featurize\.sr: expected a whole number, found 'fast'$"),
+        ({"window": "square"}, "featurize.window: expected 'hamming', 'hann', .* found 'square'"),
+        (
+            {"compression": "pcen", "pcen": "{gain: 1.0}"},
+            "featurize.pcen.bias is missing; featurize.pcen.power",
+        ),
+        (
+            {"pcen": "{gain: x, bias: 2, power: 1, time_constant_s: 1, eps: 1, a: 1}"},
+            "pcen.gain: expected .*pcen.a is not",
+        ),
+        ({"stretch": "[5.0]"}, "featurize.stretch: expected a value less than or equal to 4, found 5.0"),
+        ({"pitch": "[up]"}, "featurize.pitch: expected a number, found 'up'"),
+        ({"n_mfcc": "0"}, "featurize.n_mfcc: expected a value greater than or equal to 1, found 0"),
+    ],
+)
+def test_what_a_user_writes_wrongly_is_named(tmp_path, changed, message):
+    with pytest.raises(ParamsError, match=message):
+        load(tmp_path, **changed)

@@ -1,12 +1,14 @@
-"""The features of a dataset on disk: log-mel frames of whole clips, a fold a file, readable as memory maps.
+"""The features of a dataset on disk: frames of whole clips, a fold a file, readable as memory maps.
 
 `fold_<k>.npy`  float32 of shape (frames of all clips of the fold, n_mels): all clips, then all their variants
 `index.csv`     a row a clip, followed by a row for each of its variants: clip, variant ("" for the clip itself,
                 "stretch 0.81" by tempo factor, "pitch -2" by semitones), class, fold, source, salience, duration_s,
                 sample_rate_hz (of the file), offset (its first frame in the file of its fold), n_frames, level_db (the
                 greatest A-weighted level in dB re full scale, see `stages.lib.loudness`)
-`facts.json`    what the numbers mean: `featurize` (the parameters), `classes` (names, in the order of their ids),
-                `folds`, `floor` (the value of silence), `empty_bands`, `dataset` (name, title, licence and so on)
+`facts.json`    what the numbers mean: `featurize` (the parameters, lengths in samples), `kind` (`log`, `db` or `pcen`
+                of mel bands, or `mfcc`), `n_features` (numbers a frame, the n_mels of the shapes here), `classes`
+                (names, in the order of their ids), `folds`, `floor` (the value of silence; for MFCC one a
+                coefficient), `empty_bands`, `dataset` (name, title, licence and so on)
 """
 
 from dataclasses import dataclass
@@ -77,8 +79,8 @@ class Features:
 
     @property
     def n_mels(self) -> int:
-        """Bands a frame."""
-        return self.facts["featurize"]["n_mels"]
+        """Numbers a frame: bands, or where `kind` is `mfcc` coefficients."""
+        return self.facts["n_features"]
 
     def frames(self, fold: int) -> np.ndarray:
         """The frames of one fold as a read-only memory map, float32 of shape (n_frames, n_mels).
