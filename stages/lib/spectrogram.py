@@ -3,34 +3,38 @@
     samples -> frames, times a window -> |FFT| -> mel bands -> logarithm, dB or PCEN -> perhaps cepstrum (MFCC)
 
 Conventions are librosa's: a frame is `win_length` samples times a periodic window, the FFT is not scaled, mel filters
-are `librosa.filters.mel`. Frames are not centred: the first begins at the first sample and the last ends within the
-recording, so that no frame holds anything but the recording; 4 s at the default settings make 150 frames.
+are those of `librosa.filters.mel`. Frames are not centred: the first begins at the first sample and the last ends
+within the recording, so that no frame holds anything but the recording; 4 s at the default settings make 150 frames.
 """
 
 import re
-import warnings
 from typing import Annotated, Any, Literal
 
-import librosa
 import numpy as np
 import pydantic
 import scipy.fft
-import scipy.signal
-import scipy.sparse
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from stages.lib.loudness import LevelMeter
+from stages.lib.mel import empty_bands, mel_filters
 from stages.lib.params import section
 
 Positive = Annotated[float, Field(gt=0, strict=True)]
 Count = Annotated[int, Field(ge=1)]
 DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s)")
 
+
+def blackman_harris(n_samples: int) -> np.ndarray:
+    """The symmetric window of four terms with the least side lobes, -92 dB (Harris 1978, table 1); float64."""
+    x = np.linspace(0, 2 * np.pi, n_samples)
+    return 0.35875 - 0.48829 * np.cos(x) + 0.14128 * np.cos(2 * x) - 0.01168 * np.cos(3 * x)
+
+
 WINDOWS = {
     "hamming": np.hamming,
     "hann": np.hanning,
     "blackman": np.blackman,
-    "blackmanharris": scipy.signal.windows.blackmanharris,
+    "blackmanharris": blackman_harris,
     "bartlett": np.bartlett,
     "boxcar": np.ones,
 }
@@ -163,27 +167,6 @@ class FeaturizeParams:
         return self.n_mfcc or self.n_mels
 
 
-def mel_filters(
-    *, sr: int, n_fft: int, n_mels: int, fmin: float, fmax: float, mel_scale: str, mel_norm: str
-) -> scipy.sparse.csr_array:
-    """The mel filters of `librosa.filters.mel`, float32, sparse, of shape (n_mels, 1 + n_fft // 2); `sr`, `f*` in Hz.
-
-    A band so narrow that no bin falls into it is empty, without the warning of librosa: see `empty_bands`.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Empty filters", UserWarning)
-        norm = None if mel_norm == "none" else mel_norm
-        filters = librosa.filters.mel(
-            sr=sr, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax, htk=mel_scale == "htk", norm=norm
-        )
-    return scipy.sparse.csr_array(filters)  # a band covers few of the bins: 1 % of the products remain
-
-
-def empty_bands(filters: scipy.sparse.csr_array) -> list[int]:
-    """The bands into which no bin of the FFT falls: they are at the floor for every sound."""
-    return np.flatnonzero(np.diff(filters.indptr) == 0).tolist()
-
-
 class Featurizer:
     """The transform from samples to features for one set of parameters.
 
@@ -254,7 +237,9 @@ def pcen(mel: np.ndarray, params: PcenParams, *, frame_rate: float) -> np.ndarra
     """
     n = params.time_constant_s * frame_rate  # the time constant in frames
     b = (np.sqrt(1 + 4 * n**2) - 1) / (2 * n**2)
-    smooth, _ = scipy.signal.lfilter([b], [1, b - 1], mel, zi=(1 - b) * mel[:, :1].astype(np.float64))
+    smooth = mel.astype(np.float64)
+    for i in range(1, mel.shape[1]):
+        smooth[:, i] = (1 - b) * smooth[:, i - 1] + b * smooth[:, i]
     scaled = mel * np.exp(-params.gain * (np.log(params.eps) + np.log1p(smooth / params.eps)))
     root = params.bias**params.power * np.expm1(params.power * np.log1p(scaled / params.bias))
     return root.astype(np.float32)

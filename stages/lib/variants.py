@@ -6,7 +6,6 @@ the sums over frames as array operations, so that it is fast and threads run sid
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 import soxr
 
 WINDOW_S = 0.09  # seconds; rounded to a power of two: 2,048 samples at 22,050 Hz, as librosa has it
@@ -42,7 +41,7 @@ def time_stretch(y: np.ndarray, sr: int, factor: float) -> np.ndarray:
     """
     n_fft = 2 ** max(5, round(np.log2(WINDOW_S * sr)))
     hop = n_fft // 4
-    window = scipy.signal.windows.hann(n_fft, sym=False).astype(np.float32)
+    window = np.hanning(n_fft + 1)[:-1].astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(y, n_fft // 2), n_fft)[::hop]
     spectra = np.pad(scipy.fft.rfft(frames * window), ((0, 2), (0, 0)))  # [n_frames + 2, n_bins], silence at the end
 
