@@ -1,67 +1,113 @@
-"""Score each model on its test fold, by clip and by class.
+"""Score each model on its test fold: by clip, class, fold and group, with intervals, pictures and a report.
 
-in   `--features`  frames of featurize
-     `--models`    `<split>.keras` of train; one without a test fold has nothing to be scored on
-out  `--metrics`   `accuracy` of clips with its 95 % interval, `macro_f1`, `segment_accuracy`; of several folds the
-                   means, the deviation of the accuracy, and the accuracy of each
-     `--segments`  `<split>.csv`: clip, start_s, a probability a class for each segment, from which the clips' are
-                   averaged: where in a clip the model hears what
-     `--plots`     `predictions.csv` (clip, fold, source, truth, predicted, a probability a class), `classes.csv`,
-                   `confusion.png`
+in   `--features`   frames of featurize
+     `--models`     `<split>.keras` of train; one without a test fold has nothing to be scored on
+     `--raw`        of fetch: `audio/`, for the mistakes that the report plays
+     `--training`   PNG pictures of train, for the report
+     `--published`  results in print, see `stages.lib.published`
+out  `--metrics`    flat numbers: `n_clips`, `n_folds` and those of `stages.lib.scoring.flat_metrics`
+     `--segments`   `<split>.csv`: clip, start_s, a probability a class for each segment, from which the clips' are
+                    averaged: where in a clip the model hears what
+     `--plots`      `predictions.csv` (clip, fold, source, salience, duration_s, truth, predicted, a probability a
+                    class), from which all else follows: `scores.csv`, `folds.csv`, `classes.csv`, `groups.csv`,
+                    `calibration.csv` (see `stages.lib.scoring.Results`), `confusions.csv`, `mistakes.csv` (see
+                    `stages.lib.mistakes`), `precision_recall.csv`, `roc.csv` (means of the classes), pictures, and
+                    `report.html`, which neither Git nor DVC tracks
 """
 
 import argparse
+import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from stages.lib.audio import load_mono
 from stages.lib.backend import start_backend
+from stages.lib.curves import mean_precision_recall, mean_roc
 from stages.lib.errors import ModelError, run
-from stages.lib.evaluate_figures import plot_confusion
+from stages.lib.evaluate_figures import (
+    plot_classes,
+    plot_confusion,
+    plot_confusion_shares,
+    plot_folds,
+    plot_groups,
+    plot_precision_recall,
+    plot_reliability,
+    plot_roc,
+)
 from stages.lib.features import Features, open_features
 from stages.lib.figures import save_figure
 from stages.lib.files import whole_folder, write_csv, write_json
+from stages.lib.mistakes import find_mistakes, rank_confusions
 from stages.lib.model_file import load_model, read_facts
 from stages.lib.params import load_params
 from stages.lib.progress import progress
+from stages.lib.published import read_published
+from stages.lib.report import LISTEN_SR, Run, render_report
 from stages.lib.scoring import (
+    DECIMALS,
     EvaluateParams,
+    Results,
     average_segments,
-    bootstrap_accuracy,
     count_confusions,
-    score_classes,
-    score_folds,
+    flat_metrics,
+    probability_column,
+    score,
 )
 from stages.lib.segments import make_segmenter
 
 SEGMENTS_A_BATCH = 128
+CLIP_COLUMNS = ["clip", "fold", "source", "salience", "duration_s"]
+FACTS_NEEDED = {
+    "name", "model", "backend", "classes", "featurize", "segment", "floor", "longest", "scaler_mean", "split",
+}  # fmt: skip
+PICTURES = {
+    "confusion.png": "Clips by true and predicted class.",
+    "confusion_shares.png": "The same in per cent of the true class.",
+    "classes.png": "Share of each class that was recognised.",
+    "folds.png": "Accuracy of each test fold, each with its own model.",
+    "groups.png": "Accuracy where the sound is in the foreground or background, and by duration.",
+    "reliability.png": "Accuracy by confidence: on the dashed line the model is right as often as it says.",
+    "precision_recall.png": "Precision by recall of each class against the rest.",
+    "roc.png": "True by false positive rate of each class against the rest.",
+}
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the stage."""
     args = parse_args(argv)
     params = load_params(args.params, EvaluateParams)
+    published = read_published(args.published)
     features = open_features(args.features)
     models = find_models(args.models, features)
 
-    tables, segment_accuracies = [empty_table(features)], []
-    with whole_folder(args.segments) as folder:
-        for path, facts in models:
-            if facts["split"]["test"] is not None:
-                segments, clips = apply(path, facts, features)
-                write_csv(folder / f"{facts['name']}.csv", segments.drop(columns=["truth", "predicted"]).round(6))
-                segment_accuracies.append((segments["truth"] == segments["predicted"]).mean())
-                tables.append(clips)
-    predictions = pd.concat(tables[1:] or tables, ignore_index=True)
-    metrics = summarise(predictions, segment_accuracies, params)
+    predictions, segments = apply_all(models, features, args.segments)
+    results = score(predictions, segments, features.classes, params)
+    mistakes = find_mistakes(predictions, features.classes)
+    confusions = rank_confusions(mistakes, predictions["truth"].value_counts())
+    metrics = {"n_clips": len(predictions), "n_folds": len(results.folds), **flat_metrics(results)}
     write_json(args.metrics, metrics)
     with whole_folder(args.plots) as plots:
-        write_csv(plots / "predictions.csv", predictions)
-        write_csv(plots / "classes.csv", score_classes(predictions, features.classes).round(6))
-        matrix = count_confusions(predictions["truth"], predictions["predicted"], features.classes)
-        save_figure(plots / "confusion.png", plot_confusion(matrix, features.classes, title(metrics, features)))
+        write_tables(plots, predictions, results, features.classes)
+        write_csv(plots / "confusions.csv", confusions.round(DECIMALS))
+        write_csv(plots / "mistakes.csv", mistakes)
+        draw_pictures(plots, predictions, results, features)
+        page = render_report(
+            Run(
+                features.facts["dataset"], features.classes, len(features.index), features.folds, [f for _, f in models]
+            ),
+            results,
+            confusions,
+            mistakes,
+            list_pictures(plots, args.training),
+            partial(load_clip, args.raw / "audio"),
+            published,
+            hashlib.md5((plots / "predictions.csv").read_bytes()).hexdigest(),
+        )
+        (plots / "report.html").write_text(page, encoding="utf-8", newline="\n")
     print(closing_lines(metrics, features, args.plots))
 
 
@@ -71,6 +117,8 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, 
     if not models:
         raise ModelError(f"{folder}: holds no model; run 'dvc repro train'")
     for path, facts in models:
+        if missing := sorted(FACTS_NEEDED - set(facts)):
+            raise ModelError(f"{path}: expected the facts {missing}, which it lacks; run 'dvc repro train'")
         made, found = ({"classes": f["classes"], **f["featurize"]} for f in (facts, features.facts))
         for key in made:
             if made[key] != found.get(key):
@@ -78,7 +126,29 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, 
                 raise ModelError(
                     f"{path}: made with {name} {made[key]}, the features have {found.get(key)}; run 'dvc repro train'"
                 )
+        if facts["split"]["test"] not in (None, *features.folds):
+            raise ModelError(
+                f"{path}: its test fold is {facts['split']['test']}, the features have {features.folds}; "
+                "run 'dvc repro train'"
+            )
     return sorted(models, key=lambda model: model[1]["split"]["test"] or 0)
+
+
+def apply_all(
+    models: list[tuple[Path, dict[str, Any]]], features: Features, folder: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Apply each model to its test fold and write its segments; returns all clips and all segments."""
+    columns = ["truth", "predicted", *map(probability_column, features.classes)]
+    clips = [pd.DataFrame(columns=[*CLIP_COLUMNS, *columns])]
+    segments = [pd.DataFrame(columns=["clip", "fold", "start_s", *columns])]
+    with whole_folder(folder) as beside:
+        for path, facts in models:
+            if facts["split"]["test"] is not None:
+                of_segments, of_clips = apply(path, facts, features)
+                write_csv(beside / f"{facts['name']}.csv", of_segments.drop(columns=["fold", "truth", "predicted"]))
+                clips.append(of_clips)
+                segments.append(of_segments)
+    return tuple(pd.concat(tables[1:] or tables, ignore_index=True) for tables in (clips, segments))
 
 
 def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -90,69 +160,78 @@ def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.Dat
         features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH, seed=None
     )
     model = load_model(path)
+    if model.output_shape[-1] != len(facts["classes"]):
+        raise ModelError(
+            f"{path}: has {model.output_shape[-1]} outputs for {len(facts['classes'])} classes; run 'dvc repro train'"
+        )
     with progress(total=len(batches), desc=f"evaluate {facts['name']}", unit="batches") as bar:
         probabilities = model.predict(batches, verbose=0, callbacks=[StepBar(bar)])
+    if not np.isfinite(probabilities).all():
+        raise ModelError(f"{path}: gives probabilities that are no numbers; run 'dvc repro train'")
 
     clip_rows = batches.segments["clip_row"].to_numpy()
     of_segment = batches.clips.loc[clip_rows].reset_index(drop=True)
     frame_s = facts["featurize"]["hop_length"] / facts["featurize"]["sr"]
-    segments = of_segment[["clip"]].assign(start_s=batches.segments["start"] * frame_s, truth=of_segment["class"])
-    clips = batches.clips[["clip", "fold", "source"]].assign(truth=batches.clips["class"])
+    segments = of_segment[["clip", "fold"]].assign(
+        start_s=(batches.segments["start"] * frame_s).round(DECIMALS), truth=of_segment["class"]
+    )
+    clips = batches.clips[CLIP_COLUMNS].assign(truth=batches.clips["class"])
     return (
         add_probabilities(segments, probabilities, facts["classes"]),
-        add_probabilities(clips, average_segments(probabilities, clip_rows), facts["classes"]).round(4),
+        add_probabilities(clips, average_segments(probabilities, clip_rows), facts["classes"]),
     )
 
 
 def add_probabilities(table: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """Add the most probable class as `predicted` and the probability of each class."""
+    """Add the most probable class as `predicted` and the probability of each class, rounded as it is stored."""
     predicted = np.array(classes)[probabilities.argmax(axis=1)]
     columns = [probability_column(name) for name in classes]
-    return table.assign(predicted=predicted).join(pd.DataFrame(probabilities, columns=columns))
+    rounded = probabilities.astype(float).round(DECIMALS)
+    return table.assign(predicted=predicted).join(pd.DataFrame(rounded, columns=columns))
 
 
-def probability_column(name: str) -> str:
-    """The column of a class: with a prefix, since a class may be called "source"."""
-    return f"p_{name}"
+def write_tables(plots: Path, predictions: pd.DataFrame, results: Results, classes: list[str]) -> None:
+    """Write the predictions and what is computed from them."""
+    write_csv(plots / "predictions.csv", predictions)
+    for name in ("scores", "folds", "classes", "groups", "calibration"):
+        write_csv(plots / f"{name}.csv", getattr(results, name).round(DECIMALS))
+    write_csv(plots / "precision_recall.csv", mean_precision_recall(predictions, classes).round(DECIMALS))
+    write_csv(plots / "roc.csv", mean_roc(predictions, classes).round(DECIMALS))
 
 
-def empty_table(features: Features) -> pd.DataFrame:
-    """The table of predictions where no model has a test fold."""
-    columns = ["clip", "fold", "source", "truth", "predicted", *map(probability_column, features.classes)]
-    return pd.DataFrame(columns=columns)
-
-
-def summarise(predictions: pd.DataFrame, segment_accuracies: list[float], params: EvaluateParams) -> dict[str, Any]:
-    """The metrics: scores are means over folds; no score where nothing was tested."""
-    metrics: dict[str, Any] = {"n_clips": len(predictions), "n_folds": len(segment_accuracies)}
-    if not segment_accuracies:
-        return metrics
-    folds = score_folds(predictions)
-    low, high = bootstrap_accuracy(predictions, params)
-    scores = {
-        "accuracy": folds["accuracy"].mean(),
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "macro_f1": folds["macro_f1"].mean(),
-        "segment_accuracy": np.mean(segment_accuracies),
+def draw_pictures(plots: Path, predictions: pd.DataFrame, results: Results, features: Features) -> None:
+    """Draw each picture of `PICTURES`."""
+    classes, data = features.classes, features.facts["dataset"]["title"]
+    matrix = count_confusions(predictions["truth"], predictions["predicted"], classes)
+    title = f"{len(predictions)} test clips by true and predicted class\n{data}"
+    figures = {
+        "confusion.png": plot_confusion(matrix, classes, title),
+        "confusion_shares.png": plot_confusion_shares(matrix, classes, title),
+        "classes.png": plot_classes(results, data),
+        "folds.png": plot_folds(results, data),
+        "groups.png": plot_groups(results, data),
+        "precision_recall.png": plot_precision_recall(predictions, classes, results, data),
+        "roc.png": plot_roc(predictions, classes, results, data),
+        "reliability.png": plot_reliability(predictions, classes, results, data),
     }
-    if len(folds) > 1:
-        scores["accuracy_deviation"] = folds["accuracy"].std()  # of one fold, n - 1 in the denominator
-        metrics["fold"] = {str(row.fold): {"accuracy": round(row.accuracy, 6)} for row in folds.itertuples()}
-    return metrics | {name: round(float(score), 6) for name, score in scores.items()}
+    for name, figure in figures.items():
+        save_figure(plots / name, figure)
 
 
-def title(metrics: dict[str, Any], features: Features) -> str:
-    """What a picture shows, and on what."""
-    tested = (
-        f"accuracy {metrics['accuracy']:.1%} of {metrics['n_clips']} clips" if metrics["n_clips"] else "no test fold"
-    )
-    return f"{tested}\n{features.facts['dataset']['title']}"
+def list_pictures(plots: Path, training: Path) -> list[tuple[Path, str]]:
+    """The pictures of the report with what each shows, those of training last."""
+    own = [(plots / name, text) for name, text in PICTURES.items()]
+    return own + [(path, f"Training: {path.stem.replace('_', ' ')}.") for path in sorted(training.glob("*.png"))]
+
+
+def load_clip(audio: Path, clip: str) -> np.ndarray:
+    """The samples of a clip as the report plays them."""
+    return load_mono(audio / clip, LISTEN_SR)
 
 
 def closing_lines(metrics: dict[str, Any], features: Features, plots: Path) -> str:
     """The result, and where to look at it."""
-    where = f"evaluate: confusion matrix in {plots / 'confusion.png'}; all plots: dvc plots show"
+    where = f"evaluate: report in {plots / 'report.html'}; plots of several revisions: dvc plots diff"
     if not metrics["n_folds"]:
         return f"evaluate: no model has a test fold, so there is no accuracy to report\n{where}"
     return (
@@ -166,8 +245,8 @@ def closing_lines(metrics: dict[str, Any], features: Features, plots: Path) -> s
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the paths, which dvc.yaml gives."""
     parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__.splitlines()[0])
-    for option in ("--params", "--features", "--models", "--segments", "--metrics", "--plots"):
-        parser.add_argument(option, type=Path, required=True)
+    for option in ("params", "features", "models", "raw", "training", "published", "segments", "metrics", "plots"):
+        parser.add_argument(f"--{option}", type=Path, required=True)
     return parser.parse_args(argv)
 
 

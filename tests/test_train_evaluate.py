@@ -5,13 +5,15 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TONES_HZ, run_featurize, write_params
+from conftest import ROOT, TONES_HZ, run_featurize, write_params
 
 from stages import evaluate, scale, train
 from stages.lib.errors import DataError, ModelError
 from stages.lib.features import fold_file
 from stages.lib.files import read_json
 from stages.lib.model_file import read_facts
+from stages.lib.scoring import EvaluateParams, flat_metrics
+from stages.lib.scoring import score as score_tables
 
 
 def run_stages(out, features, params, stages=("scale", "train", "evaluate")):
@@ -24,6 +26,9 @@ def run_stages(out, features, params, stages=("scale", "train", "evaluate")):
     if "evaluate" in stages:
         paths = [
             f"--models={out / 'models'}",
+            f"--raw={out / 'raw'}",  # without its audio, which the report then says
+            f"--training={out / 'metrics/train'}",
+            f"--published={ROOT / 'data/published.yaml'}",
             f"--segments={out / 'segments'}",
             f"--metrics={out / 'metrics/evaluate.json'}",
         ]
@@ -49,11 +54,13 @@ def test_tones_are_learned(learned):
 def test_predictions_have_a_row_a_clip_of_the_test_fold(learned, tones):
     predictions = pd.read_csv(learned / "metrics/evaluate/predictions.csv")
     clips = pd.read_csv(tones / "accepted.csv").query("fold == 3").set_index("clip")
-    assert list(predictions.columns) == ["clip", "fold", "source", "truth", "predicted", "p_low", "p_middle", "p_high"]
+    columns = ["clip", "fold", "source", "salience", "duration_s", "truth", "predicted", "p_low", "p_middle", "p_high"]
+    assert list(predictions.columns) == columns
     assert sorted(predictions["clip"]) == sorted(clips.index)
     rows = clips.loc[predictions["clip"]]
     assert predictions["truth"].tolist() == rows["class"].tolist()
     assert predictions["source"].tolist() == rows["source"].tolist()
+    assert predictions["duration_s"].tolist() == rows["duration_s"].tolist()
     probabilities = predictions[["p_low", "p_middle", "p_high"]]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=2e-4)
     assert (probabilities.idxmax(axis=1) == "p_" + predictions["predicted"]).all()
@@ -84,9 +91,8 @@ def test_the_numbers_of_a_class_carry_its_name(learned, tone_features, small_par
 
 def test_metrics_are_flat_numbers(learned):
     metrics = read_json(learned / "metrics/evaluate.json")
-    assert set(metrics) == {
-        "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "segment_accuracy", "n_clips", "n_folds",
-    }  # fmt: skip
+    assert {"accuracy", "accuracy_low", "accuracy_high", "macro_f1", "log_loss", "segment_accuracy"} < set(metrics)
+    assert all(isinstance(value, int | float) for value in metrics.values())
     assert (metrics["n_clips"], metrics["n_folds"]) == (12, 1)
 
 
@@ -96,6 +102,26 @@ def test_curves_have_a_row_an_epoch(learned):
         assert list(curves.columns) == ["epoch", "training", "validation"]
         assert curves["epoch"].tolist() == list(range(1, 13))
         assert curves.notna().all(axis=None)
+
+
+def test_evaluate_writes_its_tables_pictures_and_report(learned):
+    written = {path.name for path in (learned / "metrics/evaluate").iterdir()}
+    tables = ["predictions", "scores", "folds", "classes", "groups", "calibration", "confusions", "mistakes"]
+    assert written == {f"{name}.csv" for name in [*tables, "precision_recall", "roc"]} | {
+        *evaluate.PICTURES,
+        "report.html",
+    }
+
+
+def test_all_else_follows_from_the_predictions(learned, small_params):
+    """Whoever has predictions.csv can work out each number that is published."""
+    predictions = pd.read_csv(learned / "metrics/evaluate/predictions.csv", keep_default_na=False)
+    segments = pd.read_csv(learned / "segments/fold_3.csv").merge(predictions[["clip", "fold", "truth"]], on="clip")
+    columns = [f"p_{name}" for name in TONES_HZ]
+    segments["predicted"] = segments[columns].idxmax(axis=1).str.removeprefix("p_")
+    results = score_tables(predictions, segments, list(TONES_HZ), EvaluateParams(**small_params["evaluate"]))
+    metrics = read_json(learned / "metrics/evaluate.json")
+    assert flat_metrics(results) == pytest.approx({k: v for k, v in metrics.items() if not k.startswith("n_")})
 
 
 def test_pictures_are_there(learned):
@@ -131,7 +157,7 @@ def test_each_fold_gets_its_model_and_the_metrics_are_means(tone_features, small
     run_stages(tmp_path, tone_features, params)
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["fold_1.keras", "fold_3.keras"]
     metrics = read_json(tmp_path / "metrics/evaluate.json")
-    accuracies = [metrics["fold"][fold]["accuracy"] for fold in ("1", "3")]
+    accuracies = pd.read_csv(tmp_path / "metrics/evaluate/folds.csv").set_index("fold").loc[[1, 3], "accuracy"]
     assert metrics["accuracy"] == pytest.approx(np.mean(accuracies), abs=1e-6)
     assert metrics["accuracy_deviation"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
     assert metrics["n_clips"] == 24
