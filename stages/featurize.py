@@ -3,6 +3,7 @@
 in   `--raw`       audio and `dataset.json` of fetch
      `--accepted`  the table of accepted clips of validate
 out  `--features`  `fold_<k>.npy`, `index.csv`, `facts.json`: see `stages.lib.features`
+     `--plots`     `two_tones.png`, `classes.png` (a clip of each class), `bands.png` (one clip in 10, 150, 1,000 bands)
 """
 
 import argparse
@@ -12,9 +13,10 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from stages.lib.audio import load_mono, n_samples_at
+from stages.lib.audio import load_mono, n_samples_at, resample
 from stages.lib.errors import DataError, run
 from stages.lib.features import INDEX_COLUMNS, ORIGINAL, create_fold, read_clips, write_frames
 from stages.lib.files import read_json, whole_folder, write_csv, write_json
@@ -25,6 +27,8 @@ from stages.lib.progress import progress
 from stages.lib.spectrogram import FeaturizeParams, Featurizer
 from stages.lib.variants import make_variant, variant_length, variant_names
 
+ACCEPTED_COLUMNS = ["clip", "class", "fold", "source", "salience", "duration_s", "sample_rate_hz", "n_samples"]
+TONES_SR = 32_000  # Hz
 CLIPS_A_TASK = 16  # few enough for an even end on many cores, many enough that handing out tasks costs nothing
 
 
@@ -34,15 +38,15 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params(args.params, FeaturizeParams)
     featurizer = Featurizer(params)
     dataset = read_json(args.raw / "dataset.json")
-    index = plan(read_clips(args.accepted), params)
+    index = plan(read_clips(args.accepted, ACCEPTED_COLUMNS), params)
     n_clips = int((index["variant"] == ORIGINAL).sum())
     warn(index, featurizer)
 
-    with whole_folder(args.features) as folder:
+    with whole_folder(args.features) as folder, whole_folder(args.plots) as plots:
         for fold, rows in index.groupby("fold"):
             create_fold(folder, fold, (int(rows["n_frames"].sum()), params.n_features))
         with progress(total=n_clips, desc="featurize", unit="clips") as bar:
-            levels = []
+            levels: list[float] = []
             for done in parallel_map(partial(featurize_clips, args.raw / "audio", folder, featurizer), tasks(index)):
                 levels += done
                 bar.update(len(done) * n_clips // len(index))
@@ -62,6 +66,7 @@ def main(argv: list[str] | None = None) -> None:
                 "dataset": {key: dataset[key] for key in ("name", "title", "synthetic", "licence", "citation")},
             },
         )
+        draw(plots, index, args.raw / "audio", featurizer, dataset["title"])
     n_variants = len(index) - n_clips
     made = f" and {n_variants} variants" if n_variants else ""
     what = "bands" if params.n_mfcc is None else "coefficients"
@@ -77,9 +82,9 @@ def plan(accepted: pd.DataFrame, params: FeaturizeParams) -> pd.DataFrame:
         raise DataError("no clip was accepted; see the reasons in data/clips/rejected.csv")
     if accepted["class"].nunique() < 2:
         raise DataError(f"only {accepted['class'].iloc[0]!r} has accepted clips; a classifier needs two classes")
-    index = accepted.sort_values(["fold", "clip"], ignore_index=True)
     variants = [ORIGINAL, *variant_names(params.stretch, params.pitch)]
-    index = index.loc[index.index.repeat(len(variants))].reset_index(drop=True)
+    order = accepted[["fold", "clip"]].sort_values(["fold", "clip"]).index
+    index = accepted.loc[order.repeat(len(variants))].reset_index(drop=True)
     index["variant"] = variants * len(accepted)
     lengths = pd.Series(
         variant_length(n_samples_at(n, sr, params.sr), variant)
@@ -88,8 +93,9 @@ def plan(accepted: pd.DataFrame, params: FeaturizeParams) -> pd.DataFrame:
     index["n_frames"] = [n_frames(n, win_length=params.win_length, hop_length=params.hop_length) for n in lengths]
     index["duration_s"] = index["duration_s"].where(index["variant"] == ORIGINAL, (lengths / params.sr).round(6))
     # Variants lie after all clips of their fold, so that whoever reads only clips reads one piece.
-    order = index.assign(is_variant=index["variant"] != ORIGINAL).sort_values(["fold", "is_variant"], kind="stable")
-    index["offset"] = order.groupby("fold")["n_frames"].cumsum() - order["n_frames"]
+    places = index[["fold", "n_frames"]].assign(is_variant=index["variant"] != ORIGINAL)
+    places = places.sort_values(["fold", "is_variant"], kind="stable")
+    index["offset"] = places.groupby("fold")["n_frames"].cumsum() - places["n_frames"]
     return index
 
 
@@ -135,10 +141,45 @@ def featurize_clips(audio: Path, folder: Path, featurizer: Featurizer, rows: pd.
     return levels
 
 
+def choose_examples(index: pd.DataFrame) -> pd.DataFrame:
+    """A row a class, by name: a clip in the foreground before one in the background, then the longest, then by name."""
+    order = ["class", "salience", "duration_s", "clip"]
+    clips = index[index["variant"] == ORIGINAL].sort_values(order, ascending=[True, True, False, True])
+    return clips.drop_duplicates("class", ignore_index=True)
+
+
+def draw(plots: Path, index: pd.DataFrame, audio: Path, featurizer: Featurizer, title: str) -> None:
+    """Draw two tones, a clip of each class, and the loudest of these in several numbers of bands."""
+    # matplotlib takes as long to import as hundreds of clips take to compute: not before there is something to draw.
+    from stages.lib.featurize_figures import Example, plot_bands, plot_classes, plot_two_tones
+    from stages.lib.figures import save_figure
+
+    params = featurizer.params
+    tones = two_tones()
+    seen = featurizer(resample(tones, TONES_SR, params.sr))
+    save_figure(plots / "two_tones.png", plot_two_tones(tones, TONES_SR, seen, params))
+    chosen, examples = choose_examples(index), []
+    for name, clip in zip(chosen["class"], chosen["clip"], strict=True):
+        y = load_mono(audio / clip, params.sr)
+        magnitudes = featurizer.magnitudes(y)
+        examples.append(Example(name, y, magnitudes, featurizer.from_magnitudes(magnitudes)))
+    heading = (
+        f"{title}\nA clip of each class, in the foreground if there is one, of these the longest; 80 dB from the top"
+    )
+    save_figure(plots / "classes.png", plot_classes(examples, params, heading))
+    save_figure(plots / "bands.png", plot_bands(examples[chosen["level_db"].argmax()], params))
+
+
+def two_tones() -> np.ndarray:
+    """The base case of the study: 512 and 1,024 Hz, 1 s at `TONES_SR`; float32 of shape (TONES_SR,)."""
+    t = np.arange(TONES_SR) / TONES_SR
+    return (0.5 * np.sin(2 * np.pi * 512 * t) + 0.5 * np.sin(2 * np.pi * 1024 * t)).astype(np.float32)
+
+
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the paths, which dvc.yaml gives."""
     parser = argparse.ArgumentParser(prog="python -m stages.featurize", description=__doc__.splitlines()[0])
-    for option in ("--params", "--raw", "--accepted", "--features"):
+    for option in ("--params", "--raw", "--accepted", "--features", "--plots"):
         parser.add_argument(option, type=Path, required=True)
     return parser.parse_args(argv)
 

@@ -98,7 +98,8 @@ def run_featurize(tones: Path, out: Path, params: dict) -> Path:
     from stages import featurize
 
     options = [f"--params={write_params(out / 'featurize.yaml', params)}", f"--raw={tones / 'raw'}"]
-    featurize.main([*options, f"--accepted={tones / 'accepted.csv'}", f"--features={out / 'features'}"])
+    options += [f"--accepted={tones / 'accepted.csv'}", f"--plots={out / 'plots'}"]
+    featurize.main([*options, f"--features={out / 'features'}"])
     return out / "features"
 
 

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 from conftest import TONES_HZ, run_featurize
 
+from stages import featurize
 from stages.lib.audio import load_mono
 from stages.lib.errors import AudioError, DataError
 from stages.lib.features import INDEX_COLUMNS, open_features
@@ -20,8 +21,9 @@ def own_tones(tones, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _one_worker(monkeypatch):
+def _one_worker_and_no_pictures(monkeypatch):
     monkeypatch.setenv("EAR_WORKERS", "1")
+    monkeypatch.setattr(featurize, "draw", lambda *_: None)  # see tests/test_featurize_figures.py
 
 
 def test_each_clip_is_found_at_its_place(tones, tone_features, small_params):

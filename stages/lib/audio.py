@@ -61,9 +61,17 @@ def load_mono(path: Path, sr: int) -> np.ndarray:
     y = samples[:, 0]
     if samples.shape[1] > 1:
         y = sum(samples.T[1:], start=y) / np.float32(samples.shape[1])  # 30 times as fast as a mean over the last axis
-    if sr_file == sr:
+    return resample(y, sr_file, sr)
+
+
+def resample(y: np.ndarray, sr_from: int, sr_to: int) -> np.ndarray:
+    """The samples `y` at `sr_from` Hz, float32 of shape (n_samples,), at `sr_to` Hz, with soxr at its high quality.
+
+    Returns float32 of shape (n_samples_at(n_samples, sr_from, sr_to),).
+    """
+    if sr_from == sr_to:
         return y
-    resampled = soxr.resample(y, sr_file, sr, quality="HQ")
-    n_samples = n_samples_at(len(y), sr_file, sr)
+    resampled = soxr.resample(y, sr_from, sr_to, quality="HQ")
+    n_samples = n_samples_at(len(y), sr_from, sr_to)
     # soxr rounds the length its own way; one sample more or less would move every later clip in the features.
     return np.pad(resampled, (0, max(0, n_samples - len(resampled))))[:n_samples]

@@ -21,6 +21,7 @@ import pandas as pd
 from stages.lib.errors import DataError
 from stages.lib.files import read_json
 
+ROWS_A_PIECE = 5000
 ORIGINAL = ""  # the variant that is the clip itself
 
 INDEX_COLUMNS = [
@@ -30,11 +31,15 @@ INDEX_COLUMNS = [
 TEXT_COLUMNS = dict.fromkeys(["clip", "variant", "class", "source", "salience"], str)
 
 
-def read_clips(path: Path) -> pd.DataFrame:
-    """Read a table with a row a clip; names stay text, even a class called "None" or a source called "007"."""
+def read_clips(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a table with a row a clip, or some of its columns; names stay text, even a class called "None".
+
+    Read in pieces: all at once, the text of all columns would be in memory three times.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file; run 'dvc repro'")
-    return pd.read_csv(path, dtype=TEXT_COLUMNS, keep_default_na=False)
+    pieces = pd.read_csv(path, dtype=TEXT_COLUMNS, keep_default_na=False, usecols=columns, chunksize=ROWS_A_PIECE)
+    return pd.concat(pieces, ignore_index=True)
 
 
 def fold_file(folder: Path, fold: int) -> Path:
