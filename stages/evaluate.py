@@ -26,6 +26,7 @@ import pandas as pd
 
 from stages.lib.audio import load_mono
 from stages.lib.backend import start_backend
+from stages.lib.calibration import apply_temperature
 from stages.lib.curves import mean_precision_recall, mean_roc
 from stages.lib.errors import ModelError, run
 from stages.lib.evaluate_figures import (
@@ -51,18 +52,17 @@ from stages.lib.scoring import (
     DECIMALS,
     EvaluateParams,
     Results,
-    average_segments,
     count_confusions,
     flat_metrics,
     probability_column,
     score,
 )
-from stages.lib.segments import make_segmenter
+from stages.lib.segments import average_segments, make_segmenter
 
 SEGMENTS_A_BATCH = 128
 CLIP_COLUMNS = ["clip", "fold", "source", "salience", "duration_s"]
 FACTS_NEEDED = {
-    "name", "model", "backend", "classes", "featurize", "segment", "floor", "longest", "scaler_mean", "split",
+    "name", "train", "classes", "featurize", "segment", "floor", "longest", "scaler_mean", "split", "calibration",
 }  # fmt: skip
 PICTURES = {
     "confusion.png": "Clips by true and predicted class.",
@@ -153,11 +153,11 @@ def apply_all(
 
 def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predict the model's test fold; returns a row a segment and a row a clip, each with truth and prediction."""
-    start_backend(facts["backend"])
+    start_backend(facts["train"]["backend"])
     from stages.lib.batches import SegmentBatches, StepBar  # these import Keras, which must not come before its backend
 
     batches = SegmentBatches(
-        features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH, seed=None
+        features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH
     )
     model = load_model(path)
     if model.output_shape[-1] != len(facts["classes"]):
@@ -168,6 +168,8 @@ def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.Dat
         probabilities = model.predict(batches, verbose=0, callbacks=[StepBar(bar)])
     if not np.isfinite(probabilities).all():
         raise ModelError(f"{path}: gives probabilities that are no numbers; run 'dvc repro train'")
+    if facts["calibration"] is not None:
+        probabilities = apply_temperature(probabilities, facts["calibration"]["temperature"])
 
     clip_rows = batches.segments["clip_row"].to_numpy()
     of_segment = batches.clips.loc[clip_rows].reset_index(drop=True)

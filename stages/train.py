@@ -3,20 +3,26 @@
 in   `--features`  frames of featurize
      `--scaler`    `<split>.npz` of scale
 out  `--models`    `<split>.keras`, see `stages.lib.model_file`
-     `--plots`     `loss/<split>.csv` and `accuracy/<split>.csv`, by epoch, and both as `curves.png`
+     `--plots`     loss and accuracy by epoch: `<split>/`, which DVCLive writes while training goes on, and `curves.png`
+
+`--work` holds what is under way, a folder a model, from which a training that was killed goes on. The stage removes
+its own when all its models are there; otherwise it may be deleted at any time.
 """
 
 import argparse
+import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from stages.lib.augment import AugmentParams
 from stages.lib.backend import start_backend
 from stages.lib.errors import DataError, run
-from stages.lib.features import Features, open_features
+from stages.lib.features import Features, fold_file, open_features
 from stages.lib.figures import save_figure
-from stages.lib.files import whole_folder, write_csv
+from stages.lib.files import whole_folder
 from stages.lib.model_file import save_model
 from stages.lib.params import load_params
 from stages.lib.recipe import TrainParams
@@ -30,23 +36,38 @@ def main(argv: list[str] | None = None) -> None:
     """Run the stage."""
     args = parse_args(argv)
     params = load_params(args.params, TrainParams)
+    augment = load_params(args.params, AugmentParams)
     segment = load_params(args.params, SegmentParams)
     features = open_features(args.features)
     splits = make_splits(load_params(args.params, SplitParams), features.folds)
 
     start_backend(params.backend)
-    from stages.lib.training import train_model  # imports Keras, which must not come before its backend
+    from stages.lib.checkpoint import digest, locked  # these import Keras, which must not come before its backend
+    from stages.lib.training import calibrate, model_facts, train_model
 
-    curves = {}
-    with whole_folder(args.models) as models, whole_folder(args.plots) as plots:
+    shutil.rmtree(args.plots, ignore_errors=True)
+    works, curves = {}, {}
+    with ExitStack() as locks:
         for split in splits:
-            scaler = read_scaler(args.scaler / f"{split.name}.npz", features)
-            model, facts, curves[split.name] = train_model(params, segment, features, split, scaler)
-            save_model(models / f"{split.name}.keras", model, facts)
-            write_curves(plots, split, curves[split.name])
+            scaler_path = args.scaler / f"{split.name}.npz"
+            scaler = read_scaler(scaler_path, features)
+            facts = model_facts(params, augment, segment, features, split, scaler)
+            work = args.work / digest(facts, [scaler_path, *input_files(features, split)])
+            locks.enter_context(locked(work))
+            works[split.name] = work
+            model, curves[split.name] = train_model(
+                params, augment, facts, features, split, scaler, work / "checkpoint.npz", args.plots / split.name
+            )
+            facts["calibration"] = calibrate(model, facts, features, split)
+            save_model(work / "model.keras", model, facts)
             print(closing_line(split, params, model.count_params(), curves[split.name]))
+        with whole_folder(args.models) as models:
+            for name, work in works.items():
+                shutil.copy(work / "model.keras", models / f"{name}.keras")
         title = f"{params.model}, {features.facts['dataset']['title']}"
-        save_figure(plots / "curves.png", plot_curves(curves, title))
+        save_figure(args.plots / "curves.png", plot_curves(curves, title))
+        for work in works.values():
+            shutil.rmtree(work)
 
 
 def read_scaler(path: Path, features: Features) -> Scaler:
@@ -61,11 +82,10 @@ def read_scaler(path: Path, features: Features) -> Scaler:
     return scaler
 
 
-def write_curves(plots: Path, split: Split, curves: pd.DataFrame) -> None:
-    """Write loss and accuracy apart, since DVC draws a file as one plot."""
-    for score in ("loss", "accuracy"):
-        table = curves[["epoch", score, f"val_{score}"]].set_axis(["epoch", "training", "validation"], axis=1)
-        write_csv(plots / score / f"{split.name}.csv", table)
+def input_files(features: Features, split: Split) -> list[Path]:
+    """The files that training reads: the test fold is not among them."""
+    folds = [*split.train] if split.validation is None else [*split.train, split.validation]
+    return [features.folder / "index.csv", *(fold_file(features.folder, fold) for fold in folds)]
 
 
 def closing_line(split: Split, params: TrainParams, n_weights: int, curves: pd.DataFrame) -> str:
@@ -83,7 +103,7 @@ def closing_line(split: Split, params: TrainParams, n_weights: int, curves: pd.D
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the paths, which dvc.yaml gives."""
     parser = argparse.ArgumentParser(prog="python -m stages.train", description=__doc__.splitlines()[0])
-    for option in ("--params", "--features", "--scaler", "--models", "--plots"):
+    for option in ("--params", "--features", "--scaler", "--models", "--plots", "--work"):
         parser.add_argument(option, type=Path, required=True)
     return parser.parse_args(argv)
 

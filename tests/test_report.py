@@ -58,8 +58,7 @@ def generate(n=90, classes=NAMES, n_folds=2, seed=0):
 def facts(test, train=(2,), validation=None, **others):
     return {
         "name": f"fold_{test}",
-        "model": "dcase2016",
-        "backend": "tensorflow",
+        "train": {"model": "dcase2016", "backend": "tensorflow"},
         "featurize": {"fmin": 0.0, "fmax": 8000.0, "sr": 22050},
         "segment": {"duration_s": 2.0},
         "split": {"train": list(train), "validation": validation, "test": test},

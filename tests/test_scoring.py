@@ -7,7 +7,6 @@ from stages.lib import scoring
 from stages.lib.scoring import (
     SCORES,
     EvaluateParams,
-    average_segments,
     calibration_error,
     count_classes,
     count_confusions,
@@ -20,6 +19,7 @@ from stages.lib.scoring import (
     score_counts,
     score_folds,
 )
+from stages.lib.segments import average_segments
 
 CLASSES = ["siren", "dog_bark", "car_horn"]  # not in alphabetical order, as the ids of a dataset need not be
 

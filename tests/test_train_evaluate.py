@@ -22,7 +22,7 @@ def run_stages(out, features, params, stages=("scale", "train", "evaluate")):
         scale.main([*options, f"--scaler={out / 'scaler'}"])
     if "train" in stages:
         paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'metrics/train'}"]
-        train.main([*options, *paths])
+        train.main([*options, *paths, f"--work={out / 'work'}"])
     if "evaluate" in stages:
         paths = [
             f"--models={out / 'models'}",
@@ -96,12 +96,17 @@ def test_metrics_are_flat_numbers(learned):
     assert (metrics["n_clips"], metrics["n_folds"]) == (12, 1)
 
 
-def test_curves_have_a_row_an_epoch(learned):
+def read_curve(out, name, which):
+    return pd.read_csv(out / f"metrics/train/{name}/plots/metrics/{which}.tsv", sep="\t")
+
+
+@pytest.mark.parametrize("which", ["training", "validation"])
+def test_curves_have_a_row_an_epoch(learned, which):
     for score in ("loss", "accuracy"):
-        curves = pd.read_csv(learned / f"metrics/train/{score}/fold_3.csv")
-        assert list(curves.columns) == ["epoch", "training", "validation"]
-        assert curves["epoch"].tolist() == list(range(1, 13))
-        assert curves.notna().all(axis=None)
+        curve = read_curve(learned, "fold_3", f"{which}/{score}")
+        assert list(curve.columns) == ["step", score]
+        assert curve["step"].tolist() == list(range(1, 13))
+        assert curve.notna().all(axis=None)
 
 
 def test_evaluate_writes_its_tables_pictures_and_report(learned):
@@ -161,8 +166,8 @@ def test_each_fold_gets_its_model_and_the_metrics_are_means(tone_features, small
     assert metrics["accuracy"] == pytest.approx(np.mean(accuracies), abs=1e-6)
     assert metrics["accuracy_deviation"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
     assert metrics["n_clips"] == 24
-    curves = pd.read_csv(tmp_path / "metrics/train/loss/fold_1.csv")
-    assert curves["validation"].isna().all()
+    assert len(read_curve(tmp_path, "fold_1", "training/loss")) == 1
+    assert not (tmp_path / "metrics/train/fold_1/plots/metrics/validation").exists()
 
 
 def test_a_model_on_everything_has_no_accuracy(tone_features, small_params, tmp_path, capsys):

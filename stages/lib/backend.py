@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from stages.lib.errors import ModelError
 
@@ -32,6 +32,24 @@ def start_backend(name: str) -> None:
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
+
+
+def all_devices() -> AbstractContextManager:
+    """A scope to build and compile a model in, so that each batch is shared among the accelerators that are visible.
+
+    Which are is said by the environment, such as `CUDA_VISIBLE_DEVICES`. On one device it does nothing, and with
+    PyTorch too, for which Keras cannot do it.
+    """
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        if len(tensorflow.config.list_logical_devices("GPU")) > 1:
+            return tensorflow.distribute.MirroredStrategy().scope()
+    if keras.backend.backend() == "jax" and len(keras.distribution.list_devices()) > 1:
+        return keras.distribution.DataParallel(auto_shard_dataset=False).scope()
+    return nullcontext()
 
 
 @contextmanager

@@ -9,31 +9,34 @@ from stages.lib.segments import Segmenter, segment_table
 
 
 class SegmentBatches(keras.utils.PyDataset):
-    """All segments of the clips of some folds, as Keras wants them: pairs of segments and one-hot targets.
+    """All segments of the clips of some folds in order, as Keras wants them: pairs of segments and one-hot targets.
 
-    Segments are float32 of shape (batch, length, n_mels), targets float32 of shape (batch, n_classes). With a `seed`
-    the order is new in every epoch and the same in every run; without one it is that of the clips.
+    Segments are float32 of shape (batch, length, n_mels), targets float32 of shape (batch, n_classes). `clips` are the
+    rows of the features index that are in it, `class_ids` the numbers of their classes; `segments` has a row a segment
+    (see `segment_table`).
     """
 
     def __init__(
-        self, features: Features, folds: list[int], segmenter: Segmenter, *, batch_size: int, seed: int | None = None
+        self,
+        features: Features,
+        folds: list[int],
+        segmenter: Segmenter,
+        *,
+        batch_size: int,
+        variants: bool = False,
     ) -> None:
-        """Lay out the segments; frames are read when a batch is asked for."""
+        """Lay out the segments; frames are read when a batch is asked for. With `variants` those of clips count too."""
         super().__init__()
-        self.clips = features.clips(folds)
+        self.clips = features.clips(folds, variants=variants)
         self.segments = segment_table(self.clips, segmenter)
         self.n_classes = len(features.classes)
         self._segmenter = segmenter
         self._batch_size = batch_size
-        self._frames = {fold: features.frames(fold) for fold in folds}
         ids = {name: i for i, name in enumerate(features.classes)}
-        self._class_ids = self.clips["class"].map(ids).to_numpy()
-        self._clip_frames = [
-            self._frames[row.fold][row.offset : row.offset + row.n_frames] for row in self.clips.itertuples()
-        ]
+        self.class_ids = self.clips["class"].map(ids).to_numpy()
+        frames = {fold: features.frames(fold) for fold in folds}
+        self._frames = [frames[row.fold][row.offset : row.offset + row.n_frames] for row in self.clips.itertuples()]
         self._pairs = self.segments.to_numpy()
-        self._seed, self._epoch = seed, 0
-        self._shuffle()
 
     def __len__(self) -> int:
         """Batches an epoch; the last may be smaller."""
@@ -41,19 +44,12 @@ class SegmentBatches(keras.utils.PyDataset):
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """The segments and targets of batch `i`."""
-        pairs = self._pairs[self._order[i * self._batch_size : (i + 1) * self._batch_size]]
-        segments = np.stack([self._segmenter.cut(self._clip_frames[clip_row], start) for clip_row, start in pairs])
-        return segments, np.eye(self.n_classes, dtype=np.float32)[self._class_ids[pairs[:, 0]]]
+        pairs = self._pairs[i * self._batch_size : (i + 1) * self._batch_size]
+        segments = np.stack([self._segmenter.cut(self._frames[clip_row], start) for clip_row, start in pairs])
+        return segments, self._one_hot(pairs[:, 0])
 
-    def on_epoch_end(self) -> None:
-        """Take a new order."""
-        self._epoch += 1
-        self._shuffle()
-
-    def _shuffle(self) -> None:
-        self._order = np.arange(len(self._pairs))
-        if self._seed is not None:
-            np.random.default_rng([self._seed, self._epoch]).shuffle(self._order)
+    def _one_hot(self, clip_rows: np.ndarray) -> np.ndarray:
+        return np.eye(self.n_classes, dtype=np.float32)[self.class_ids[clip_rows]]
 
 
 class StepBar(keras.callbacks.Callback):

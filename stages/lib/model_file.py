@@ -1,8 +1,10 @@
 """The model file: a `.keras` archive with one more member, `urban_ear.json`, that holds all else prediction needs.
 
-The facts are: `name`, `model`, `backend`, `classes` (names in the order of the outputs), `featurize` and `segment` (the
-parameters of these sections), `floor`, `longest` and `scaler_mean` (which with `segment` give the segmenter), `split`
-(`train`, `validation`, `test` folds) and `dataset`. They can be read without Keras.
+The facts are: `name`, `train` and `augment` (the recipe), `classes` (names in the order of the outputs), `featurize`
+(parameters, lengths in samples), `kind` (what a frame holds), `segment`, `floor`, `longest` and `scaler_mean` (which
+give the segmenter), `split` (`train`, `validation`, `test` folds), `dataset`, and `calibration` (`temperature`,
+`thresholds` by class and the validation `fold` they are fitted on, or null without one). They can be read without
+Keras.
 
 Equal weights and facts give equal bytes, so that DVC sees a change only where there is one: the time of saving, and
 numbers that come from addresses in memory, are taken out of what Keras writes.

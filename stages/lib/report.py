@@ -185,12 +185,12 @@ def _class_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _card(run: Run) -> dict[str, Any]:
     facts, n_models = run.models[0], len(run.models)
-    featurize = facts["featurize"]
+    featurize, train = facts["featurize"], facts["train"]
     low = f"below {featurize['fmin']:g} Hz or " if featurize["fmin"] else ""
     folds = "; ".join(_describe_split(model["split"]) for model in run.models[:3])
     temperatures = [m["calibration"]["temperature"] for m in run.models if m.get("calibration")]
     return {
-        "model": f"{facts['model']}, trained on {facts['backend']}" + (f"; {n_models} models" if n_models > 1 else ""),
+        "model": f"{train['model']}, trained on {train['backend']}" + (f"; {n_models} models" if n_models > 1 else ""),
         "band": f"{low}above {featurize['fmax']:g} Hz",
         "n_clips": f"{run.n_clips:,}",
         "n_data_folds": len(run.folds),

@@ -53,16 +53,6 @@ def probability_table(predictions: pd.DataFrame, classes: Sequence[str]) -> np.n
     return predictions[[probability_column(name) for name in classes]].to_numpy(dtype=float)
 
 
-def average_segments(probabilities: np.ndarray, clip_rows: np.ndarray) -> np.ndarray:
-    """Average the segments of each clip.
-
-    `probabilities` is (n_segments, n_classes), `clip_rows` int of shape (n_segments,), ascending from 0 without a gap.
-    Returns (n_clips, n_classes).
-    """
-    firsts = np.flatnonzero(np.diff(clip_rows, prepend=-1))
-    return np.add.reduceat(probabilities, firsts, axis=0) / np.bincount(clip_rows)[:, np.newaxis]
-
-
 def count_confusions(truth: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """Confusion matrix, int of shape (n_classes, n_classes), true classes as rows; zeros where there is no clip."""
     if not len(truth):
