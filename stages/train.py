@@ -3,7 +3,9 @@
 in   `--features`  frames of featurize
      `--scaler`    `<split>.npz` of scale
 out  `--models`    `<split>.keras`, see `stages.lib.model_file`
-     `--plots`     loss and accuracy by epoch: `<split>/`, which DVCLive writes while training goes on, and `curves.png`
+     `--plots`     loss and accuracy of segments by epoch: `<split>/`, which DVCLive writes while training goes on, and
+                   `curves.png`; `validation.json`: accuracy and log loss of the clips of the validation folds, by
+                   which settings are to be chosen, so that the test folds stay unseen; the means of several models
 
 `--work` holds what is under way, a folder a model, from which a training that was killed goes on. The stage removes
 its own when all its models are there; otherwise it may be deleted at any time.
@@ -22,7 +24,7 @@ from stages.lib.backend import start_backend
 from stages.lib.errors import DataError, run
 from stages.lib.features import Features, fold_file, open_features
 from stages.lib.figures import save_figure
-from stages.lib.files import whole_folder
+from stages.lib.files import whole_folder, write_json
 from stages.lib.model_file import save_model
 from stages.lib.params import load_params
 from stages.lib.recipe import TrainParams
@@ -43,10 +45,10 @@ def main(argv: list[str] | None = None) -> None:
 
     start_backend(params.backend)
     from stages.lib.checkpoint import digest, locked  # these import Keras, which must not come before its backend
-    from stages.lib.training import calibrate, model_facts, train_model
+    from stages.lib.training import model_facts, train_model, validate_model
 
     shutil.rmtree(args.plots, ignore_errors=True)
-    works, curves = {}, {}
+    works, curves, scores = {}, {}, []
     with ExitStack() as locks:
         for split in splits:
             scaler_path = args.scaler / f"{split.name}.npz"
@@ -58,7 +60,8 @@ def main(argv: list[str] | None = None) -> None:
             model, curves[split.name] = train_model(
                 params, augment, facts, features, split, scaler, work / "checkpoint.npz", args.plots / split.name
             )
-            facts["calibration"] = calibrate(model, facts, features, split)
+            facts["calibration"], validation = validate_model(model, facts, features, split)
+            scores.append(validation)
             save_model(work / "model.keras", model, facts)
             print(closing_line(split, params, model.count_params(), curves[split.name]))
         with whole_folder(args.models) as models:
@@ -66,6 +69,7 @@ def main(argv: list[str] | None = None) -> None:
                 shutil.copy(work / "model.keras", models / f"{name}.keras")
         title = f"{params.model}, {features.facts['dataset']['title']}"
         save_figure(args.plots / "curves.png", plot_curves(curves, title))
+        write_json(args.plots / "validation.json", pd.DataFrame(scores).mean().round(6).to_dict())
         for work in works.values():
             shutil.rmtree(work)
 

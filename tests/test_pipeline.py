@@ -6,10 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import soundfile
 import yaml
@@ -53,6 +55,14 @@ class Workspace:
         assert not check or done.returncode == 0, done.stdout
         return done.stdout
 
+    def start(self, *command):
+        """Start a command without waiting for it."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
+        return subprocess.Popen(
+            command, cwd=self.root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
     def commit(self):
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--allow-empty", "--message", "state")
@@ -84,7 +94,9 @@ def small(tmp_path_factory, small_params) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
     workspace.source = source
     fetch = {"dataset": "folder", "source": str(source), "n_folds": 3}
-    workspace.set_params(**{key: small_params[key] for key in ("featurize", "split", "segment", "train", "evaluate")})
+    workspace.set_params(
+        **{key: small_params[key] for key in ("featurize", "split", "segment", "augment", "train", "evaluate")}
+    )
     workspace.set_params(fetch=fetch, train={"epochs": 2}, validate={"max_rejected_share": 0.5})
     assert workspace.repro() == ALL
     workspace.commit()
@@ -105,7 +117,7 @@ CHANGES = {
     "a threshold that rejects clips": (lambda w: w.set_params(validate={"min_duration_s": 0.35}), ALL[1:]),
     "a threshold that changes no verdict": (lambda w: w.set_params(validate={"min_duration_s": 0.36}), ["validate"]),
     "a helper of evaluate": (
-        lambda w: w.edit("stages/lib/scoring.py", "[0.025, 0.975]", "[0.1, 0.9]"),
+        lambda w: w.edit("stages/lib/resampling.py", "[0.025, 0.975]", "[0.1, 0.9]"),
         ["evaluate"],
     ),
     "a helper of scale": (
@@ -125,6 +137,32 @@ def test_a_change_reruns_exactly_what_depends_on_it(small, change):
     assert small.repro() == []
 
 
+@pytest.mark.parametrize("killed", [["dvc"], ["stage"], ["dvc", "stage"]], ids="+".join)
+def test_a_killed_run_goes_on_and_gives_what_an_unbroken_one_gives(small, killed):
+    small.set_params(train={"epochs": 20, "seed": 100 + len(killed) + killed.count("dvc")})
+    dvc = small.start("dvc", "repro")
+    checkpoints = small.root / "work"
+    wait_until(lambda: list(checkpoints.glob("*/checkpoint.npz")))
+    stage = next(p for p in psutil.Process(dvc.pid).children(recursive=True) if "stages.train" in p.cmdline())
+    for process in killed:
+        {"dvc": dvc, "stage": stage}[process].kill()
+    dvc.wait()
+    assert not (small.root / "data/models").exists()
+    assert list(checkpoints.glob("*/checkpoint.npz"))
+    assert small.repro() == ["train", "evaluate"]
+    assert not list(checkpoints.iterdir())
+    lock = (small.root / "dvc.lock").read_bytes()
+    assert small.repro("--force", "--single-item", "train") == ["train"]
+    assert (small.root / "dvc.lock").read_bytes() == lock
+
+
+def wait_until(condition, timeout_s=120):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def test_two_forced_runs_and_two_clones_give_the_same_lock(small, tmp_path):
     small.commit()
     lock = (small.root / "dvc.lock").read_bytes()
@@ -132,7 +170,7 @@ def test_two_forced_runs_and_two_clones_give_the_same_lock(small, tmp_path):
     assert (small.root / "dvc.lock").read_bytes() == lock
     clone = Workspace(tmp_path)
     shutil.copy(small.root / "params.yaml", clone.root / "params.yaml")
-    for name in ("scoring", "scaling"):
+    for name in ("resampling", "scaling"):
         shutil.copy(small.root / f"stages/lib/{name}.py", clone.root / f"stages/lib/{name}.py")
     (clone.root / "dvc.lock").unlink(missing_ok=True)
     assert clone.repro() == ALL
@@ -168,8 +206,8 @@ def test_dag_and_plots_can_be_shown(small):
     page = (small.root / "plots" / "index.html").read_text()
     for picture in ("confusion.png", "curves.png"):
         assert picture in page
-    for title in ("Loss of segments", "Accuracy of segments", "true class by predicted class"):
-        assert title in page
+    for plot in ("training/loss.tsv", "validation/accuracy.tsv", "true class by predicted class"):
+        assert plot in page
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,13 @@ def test_all_else_follows_from_the_predictions(learned, small_params):
     assert flat_metrics(results) == pytest.approx({k: v for k, v in metrics.items() if not k.startswith("n_")})
 
 
+def test_the_scores_of_the_validation_fold_are_kept_apart(learned):
+    scores = read_json(learned / "metrics/train/validation.json")
+    assert set(scores) == {"accuracy", "log_loss"}
+    assert scores["accuracy"] == 1.0
+    assert 0 < scores["log_loss"] < 0.5
+
+
 def test_pictures_are_there(learned):
     for picture in ("train/curves.png", "evaluate/confusion.png"):
         assert (learned / "metrics" / picture).read_bytes().startswith(b"\x89PNG")

@@ -69,7 +69,9 @@ class Killed(BaseException):
     """What a test raises where a process would be killed."""
 
 
-@pytest.mark.parametrize(("fold", "epoch"), [(1, 2), (3, 0), (3, 3)])
+@pytest.mark.parametrize(
+    ("fold", "epoch"), [(1, 2), pytest.param(3, 0, marks=pytest.mark.slow), pytest.param(3, 3, marks=pytest.mark.slow)]
+)
 def test_a_training_that_was_killed_goes_on_and_gives_the_same_bytes(
     unbroken, variant_features, rich_params, tmp_path, monkeypatch, capfd, fold, epoch
 ):

@@ -20,7 +20,7 @@ from stages.lib.models import build_model
 from stages.lib.progress import progress
 from stages.lib.recipe import TrainParams
 from stages.lib.scaling import Scaler
-from stages.lib.segments import SegmentParams, make_segmenter
+from stages.lib.segments import SegmentParams, average_segments, make_segmenter
 from stages.lib.split import Split
 from stages.lib.training_batches import TrainingBatches
 
@@ -171,18 +171,27 @@ def make_optimizer(params: TrainParams, n_steps: int) -> keras.optimizers.Optimi
     return optimizer
 
 
-def calibrate(model: keras.Model, facts: dict[str, Any], features: Features, split: Split) -> dict[str, Any] | None:
-    """Temperature and thresholds, see `stages.lib.calibration`, or None where there is no validation fold."""
+def validate_model(
+    model: keras.Model, facts: dict[str, Any], features: Features, split: Split
+) -> tuple[dict[str, Any] | None, dict[str, float]]:
+    """What the validation fold says: the calibration for the model file, see `stages.lib.calibration`, and scores.
+
+    The scores are `accuracy` and `log_loss` (nats) of clips, as the net gives them. Without a validation fold there is
+    neither: None and an empty dictionary.
+    """
     if split.validation is None:
-        return None
+        return None, {}
     batches = SegmentBatches(features, [split.validation], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH)
-    return calibration_facts(
-        model.predict(batches, verbose=0),
-        batches.segments["clip_row"].to_numpy(),
-        batches.class_ids,
-        features.classes,
-        split.validation,
-    )
+    probabilities = model.predict(batches, verbose=0)
+    clip_rows = batches.segments["clip_row"].to_numpy()
+    of_clips = average_segments(probabilities, clip_rows)
+    of_truth = of_clips[np.arange(len(of_clips)), batches.class_ids]
+    scores = {
+        "accuracy": float((of_clips.argmax(axis=1) == batches.class_ids).mean()),
+        "log_loss": float(-np.log(np.maximum(of_truth, 1e-6)).mean()),
+    }
+    calibration = calibration_facts(probabilities, clip_rows, batches.class_ids, features.classes, split.validation)
+    return calibration, scores
 
 
 class LiveCurves(keras.callbacks.Callback):

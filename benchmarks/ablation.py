@@ -1,0 +1,103 @@
+"""What each element of the recipe is worth: one changed at a time, with `dvc exp run`, judged on validation folds.
+
+    python -m benchmarks.ablation --page docs/ablation.md -S fetch.dataset=esc50 -S fetch.esc10=true ...
+
+The experiments end with the train stage, so nothing is evaluated on a test fold; what is compared is
+`metrics/train/validation.json`. Each is an experiment of DVC named after its setting and seed. Those that are there are
+not run again, so a run that was interrupted goes on with the same command.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dvc.api
+import pandas as pd
+
+SETTINGS = {  # what differs from params.yaml
+    "defaults": [],
+    "no mixing": ["augment.mix=none"],
+    "mixup instead of between-class": ["augment.mix=mixup", "augment.mix_alpha=0.3"],
+    "no random filter": ["augment.filter_db=0.0"],
+    "no gain": ["augment.gain_db=0.0"],
+    "segments on the grid": ["augment.crop=grid"],
+    "constant learning rate": ["train.schedule=constant"],
+    "masks, 8 frames and 16 bands": ["augment.mask_frames=8", "augment.mask_bands=16"],
+    "stretched and pitched variants": ["featurize.stretch=[0.81,1.23]", "featurize.pitch=[-2.0,2.0]"],
+    "running mean of weights": ["train.average=0.99"],
+    "dcase2016": ["train.model=dcase2016"],
+}
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"  # what lies between is made by this script
+METRICS = "metrics/train/validation.json"
+
+
+def main() -> None:
+    """Queue what is missing, run the queue, write the page."""
+    args = parse_args()
+    runs = {
+        (name, seed): f"ablation-{list(SETTINGS).index(name)}-{seed}" for seed in args.seeds for name in args.settings
+    }
+    listed = run_dvc("exp", "list", "--names-only") + run_dvc("queue", "status")
+    for (name, seed), run in runs.items():
+        if run not in listed:
+            changes = [*args.set, *SETTINGS[name], f"train.seed={seed}"]
+            run_dvc("exp", "run", "--queue", "--name", run, *(part for c in changes for part in ("-S", c)), "train")
+    share = str(max(1, (os.cpu_count() or 1) // args.jobs))
+    threads = {"TF_NUM_INTRAOP_THREADS": share, "OMP_NUM_THREADS": share, "EAR_WORKERS": share}
+    subprocess.run(["dvc", "exp", "run", "--run-all", "--jobs", str(args.jobs)], env=os.environ | threads, check=False)
+
+    there = run_dvc("exp", "list", "--names-only").split()
+    scores = pd.DataFrame(
+        [{"setting": name, **dvc.api.metrics_show(METRICS, rev=run)} for (name, _), run in runs.items() if run in there]
+    )
+    missing = [f"{name}, seed {seed}" for (name, seed), run in runs.items() if run not in there]
+    if missing:
+        print(
+            f"ablation: no result of {'; '.join(missing)}; see 'dvc queue logs', then run this again", file=sys.stderr
+        )
+    table = summarise(scores)
+    print(table)
+    if args.page and not missing:
+        text = args.page.read_text(encoding="utf-8")
+        head, _, rest = text.partition(BEGIN)
+        args.page.write_text(f"{head}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def summarise(scores: pd.DataFrame) -> str:
+    """A Markdown table, a row a setting: means over seeds, and how far from the defaults, seed by seed."""
+    groups = {name: rows.drop(columns="setting") for name, rows in scores.groupby("setting", sort=False)}
+    base = groups["defaults"].mean()
+    lines = [
+        "| setting | accuracy | against defaults | log loss | against defaults | seeds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, rows in groups.items():
+        mean, low, high = rows.mean(), rows["accuracy"].min(), rows["accuracy"].max()
+        change = mean - base
+        lines.append(
+            f"| {name} | {mean['accuracy']:.1%} ({low:.1%} to {high:.1%}) | {100 * change['accuracy']:+.1f} points | "
+            f"{mean['log_loss']:.3f} | {change['log_loss']:+.3f} | {len(rows)} |"
+        )
+    return "\n".join(lines)
+
+
+def run_dvc(*arguments: str) -> str:
+    """The output of a `dvc` command."""
+    return subprocess.run(["dvc", *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def parse_args() -> argparse.Namespace:
+    """Read what to run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__.splitlines()[0])
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="SETTING")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--jobs", type=int, default=1, help="experiments at a time")
+    parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
+    parser.add_argument("-S", dest="set", action="append", default=[], metavar="KEY=VALUE", help="for all experiments")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
