@@ -97,7 +97,11 @@ def main(argv: list[str] | None = None) -> None:
         draw_pictures(plots, predictions, results, features)
         page = render_report(
             Run(
-                features.facts["dataset"], features.classes, len(features.index), features.folds, [f for _, f in models]
+                features.facts["dataset"],
+                features.classes,
+                len(features.clips(features.folds)),
+                features.folds,
+                [f for _, f in models],
             ),
             results,
             confusions,
@@ -156,9 +160,7 @@ def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.Dat
     start_backend(facts["train"]["backend"])
     from stages.lib.batches import SegmentBatches, StepBar  # these import Keras, which must not come before its backend
 
-    batches = SegmentBatches(
-        features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH
-    )
+    batches = SegmentBatches(features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH)
     model = load_model(path)
     if model.output_shape[-1] != len(facts["classes"]):
         raise ModelError(

@@ -63,7 +63,9 @@ def test_mean_curves_counted_by_hand():
         [0.75, pytest.approx(2 / 3)],
         [1, pytest.approx(2 / 3)],
     ]
-    rates = mean_roc(table, ["x"], n_points=5).set_index("false_positive_rate")["true_positive_rate"]
+    curve = mean_roc(table, ["x"], n_points=5)
+    assert curve.iloc[0].tolist() == [0, 0]
+    rates = curve.set_index("false_positive_rate")["true_positive_rate"]
     assert rates[[0.25, 0.75, 1.0]].tolist() == [0.5, 1, 1]
 
 

@@ -4,7 +4,7 @@ from scipy import sparse, stats
 from sklearn import metrics
 
 from stages.lib import resampling
-from stages.lib.resampling import draw_sources, interval, one_hot, rank_scores, sum_sources
+from stages.lib.resampling import draw_sources, interval, one_hot, rank_scores, share_interval, sum_sources
 
 RNG = np.random.default_rng(5)
 
@@ -67,3 +67,13 @@ def test_the_interval_moves_where_resampling_is_biased():
 def test_equal_samples_make_an_interval_of_no_width_and_unknown_ones_none():
     samples = np.array([[1.0, np.nan, 3.0], [1.0, np.nan, np.nan]])
     np.testing.assert_array_equal(interval(samples, [1.0, np.nan, 3.0]), [[1, np.nan, 3], [1, np.nan, 3]])
+
+
+def test_all_right_is_no_proof_where_sources_are_few():
+    """Of 4 sources that are all right, and of 2 that are all wrong: exact binomial bounds; else the plain ones."""
+    samples = np.array([[1.0, 0.0, 0.4], [1.0, 0.0, 0.6]])
+    bounds = share_interval(samples, [1.0, 0.0, 0.5], [4, 2, 9])
+    exact = [stats.binomtest(k, n).proportion_ci(method="exact") for k, n in ((4, 4), (0, 2))]
+    assert bounds[:, 0].tolist() == pytest.approx([exact[0].low, 1])
+    assert bounds[:, 1].tolist() == pytest.approx([0, exact[1].high])
+    assert bounds[:, 2].tolist() == interval(samples[:, 2:], [0.5])[:, 0].tolist()

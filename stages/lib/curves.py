@@ -46,9 +46,8 @@ def mean_precision_recall(predictions: pd.DataFrame, classes: Sequence[str], n_p
 
 
 def mean_roc(predictions: pd.DataFrame, classes: Sequence[str], n_points: int = 101) -> pd.DataFrame:
-    """The mean `true_positive_rate` of the classes, at `n_points` equal steps of `false_positive_rate`.
-
-    Classes without clips are left out. No row where there is no clip, or one class alone.
+    """The mean `true_positive_rate` of the classes, from the origin and at `n_points` equal steps of
+    `false_positive_rate`. Classes without clips are left out. No row where there is no clip, or one class alone.
     """
     steps, rates = np.linspace(0, 1, n_points), []
     for positive, scores in each_class(predictions, classes):
@@ -56,7 +55,13 @@ def mean_roc(predictions: pd.DataFrame, classes: Sequence[str], n_points: int = 
             rates.append(np.interp(steps, *roc(positive, scores)))
     if not rates:
         return pd.DataFrame(columns=["false_positive_rate", "true_positive_rate"])
-    return pd.DataFrame({"false_positive_rate": steps, "true_positive_rate": np.mean(rates, axis=0)})
+    origin = [0.0]  # at a rate of 0 the curves rise
+    return pd.DataFrame(
+        {
+            "false_positive_rate": np.append(origin, steps),
+            "true_positive_rate": np.append(origin, np.mean(rates, axis=0)),
+        }
+    )
 
 
 def each_class(predictions: pd.DataFrame, classes: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -35,6 +35,21 @@ def one_hot(columns: np.ndarray, n_columns: int) -> sparse.csr_array:
     return sparse.csr_array((np.ones(n_clips), (np.arange(n_clips), columns)), shape=(n_clips, n_columns))
 
 
+def share_interval(samples: np.ndarray, shares: Sequence[float], n_sources: Sequence[int]) -> np.ndarray:
+    """As `interval`, of shares of clips, each of so many sources.
+
+    Where all clips are recognised, or none is, every resample says the same, which is no proof: the other end of the
+    interval is then the exact one of as many independent trials as there are sources (Clopper and Pearson 1934).
+    """
+    bounds = interval(samples, shares)
+    for i, (share, n) in enumerate(zip(shares, n_sources, strict=True)):
+        if share == 1:
+            bounds[:, i] = 0.025 ** (1 / n), 1
+        elif share == 0:
+            bounds[:, i] = 0, 1 - 0.025 ** (1 / n)
+    return bounds
+
+
 def interval(samples: np.ndarray, values: Sequence[float]) -> np.ndarray:
     """The 95 % interval of each value from its resamples: bias-corrected quantiles (Efron and
     Tibshirani 1993, An Introduction to the Bootstrap, section 14.3, without acceleration).

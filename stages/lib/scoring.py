@@ -25,7 +25,7 @@ from scipy import sparse
 from sklearn import metrics
 
 from stages.lib.params import section
-from stages.lib.resampling import draw_sources, interval, one_hot, rank_scores, sum_sources
+from stages.lib.resampling import draw_sources, interval, one_hot, rank_scores, share_interval, sum_sources
 
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision", "log_loss", "calibration_error"]
 DECIMALS = 6  # of stored probabilities
@@ -274,6 +274,8 @@ def score(predictions: pd.DataFrame, segments: pd.DataFrame, classes: Sequence[s
     folds, of_segments = score_folds(predictions, classes), score_folds(segments, classes)
     clips = [*folds[SCORES[:-1]].mean(), calibration_error(calibration)]
     low, high = interval(np.column_stack([draws.scores[name] for name in SCORES]), clips)
+    n_sources = predictions.groupby("fold")["source"].nunique()
+    low[0], high[0] = share_interval(draws.scores["accuracy"][:, np.newaxis], clips[:1], [n_sources.sum()])[:, 0]
     segment_error = calibration_error(score_calibration(segments, classes, params.calibration_bins))
     scores = pd.DataFrame(
         {
@@ -285,7 +287,9 @@ def score(predictions: pd.DataFrame, segments: pd.DataFrame, classes: Sequence[s
             "segments": [*of_segments[SCORES[:-1]].mean(), segment_error],
         }
     )
-    low, high = interval(np.column_stack([draws.folds[fold] for fold in folds["fold"]]), folds["accuracy"])
+    low, high = share_interval(
+        np.column_stack([draws.folds[fold] for fold in folds["fold"]]), folds["accuracy"], n_sources
+    )
     folds.insert(3, "low", low)
     folds.insert(4, "high", high)
     return Results(
@@ -335,16 +339,17 @@ CLASS_COLUMNS = [
 
 def _score_classes(predictions: pd.DataFrame, classes: Sequence[str], draws: Resamples) -> pd.DataFrame:
     table = score_classes(predictions, classes)
-    for name, samples in (("recall", draws.recall), ("f1", draws.f1)):
-        table[f"{name}_low"], table[f"{name}_high"] = interval(samples, table[name])
+    table["recall_low"], table["recall_high"] = share_interval(draws.recall, table["recall"], table["n_sources"])
+    table["f1_low"], table["f1_high"] = interval(draws.f1, table["f1"])
     return table[CLASS_COLUMNS]
 
 
 def _score_groups(predictions: pd.DataFrame, flags: pd.DataFrame, draws: Resamples) -> pd.DataFrame:
     right = (predictions["truth"] == predictions["predicted"]).to_numpy()
-    rows = [(kind, group, flags[kind, group].sum(), right[flags[kind, group]].mean()) for kind, group in flags.columns]
+    rows = [(*key, flags[key].sum(), right[flags[key]].mean()) for key in flags.columns]
     table = pd.DataFrame(rows, columns=GROUP_COLUMNS[:4])
-    table["low"], table["high"] = interval(draws.groups, table["accuracy"])
+    n_sources = [predictions.loc[flags[key].to_numpy(), "source"].nunique() for key in flags.columns]
+    table["low"], table["high"] = share_interval(draws.groups, table["accuracy"], n_sources)
     return table
 
 
