@@ -1,6 +1,7 @@
 import hashlib
 import zipfile
 
+import librosa
 import numpy as np
 import pytest
 
@@ -40,14 +41,79 @@ def test_dcase2016_has_the_published_size(keras):
     assert n_multiply_adds == pytest.approx(0.35e9, rel=0.03)
 
 
+def test_cp_resnet_takes_a_third_of_the_multiply_adds(keras):
+    reference, small = (build(n_frames=150, name=name) for name in ("dcase2016", "cp_resnet"))
+    assert multiply_adds(small, keras)[1] < multiply_adds(reference, keras)[1] / 3
+    assert small.count_params() == pytest.approx(0.39e6, rel=0.01)
+
+
+def test_cp_resnet_sees_99_frames_and_bands(keras):
+    """What one place of the last map depends on, by the gradient: no less than the docstring says, and no more."""
+    import tensorflow
+
+    model = build(n_frames=300, n_mels=300, name="cp_resnet")
+    last = next(layer for layer in reversed(model.layers) if len(layer.output.shape) == 4)
+    maps = keras.Model(model.inputs, last.output)
+    seen = np.zeros((300, 300), dtype=bool)
+    for seed in range(20):  # a maximum hands on one of its inputs, so one sound shows only a part
+        log_mel = tensorflow.Variable(np.random.default_rng(seed).normal(0, 5, (1, 300, 300)).astype(np.float32))
+        with tensorflow.GradientTape() as tape:
+            output = tensorflow.reduce_sum(maps(log_mel)[0, 9, 9])
+        seen |= tape.gradient(output, log_mel).numpy()[0] != 0
+    frames, bands = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    for found in (frames, bands):
+        assert 90 <= found[-1] - found[0] + 1 <= 99
+
+
+@pytest.mark.parametrize("name", ["dcase2016", "cp_resnet"])
 @pytest.mark.parametrize("n_mels", [10, 40, 64, 150, 512])
 @pytest.mark.parametrize("n_frames", [17, 74])  # 0.5 s and 2 s
-def test_any_size_gives_probabilities(keras, n_mels, n_frames):
-    model = build(n_frames, n_mels, n_classes=3)
+def test_any_size_gives_probabilities(keras, n_mels, n_frames, name):
+    model = build(n_frames, n_mels, n_classes=3, name=name)
     log_mel = np.random.default_rng(0).normal(-5, 4, (2, n_frames, n_mels)).astype(np.float32)
     probabilities = np.asarray(model(log_mel))
     assert probabilities.shape == (2, 3)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.slow  # 54 million weights
+@pytest.mark.parametrize(("n_frames", "n_mels"), [(17, 10), (74, 150)])
+def test_inception_resnet_v2_has_three_channels_and_gives_probabilities(keras, tmp_path, n_frames, n_mels):
+    model = build(n_frames, n_mels, n_classes=3, name="inception_resnet_v2")
+    log_mel = np.random.default_rng(0).normal(-5, 4, (2, n_frames, n_mels)).astype(np.float32)
+    channels = next(layer for layer in model.layers if isinstance(layer, keras.layers.Concatenate)).output
+    scaled, delta, delta_delta = np.moveaxis(np.asarray(keras.Model(model.inputs, channels)(log_mel)), -1, 0)
+    middle = slice(8, -8)  # librosa extends the ends, here they are 0
+    expected = librosa.feature.delta(scaled, width=9, axis=1)
+    np.testing.assert_allclose(delta[:, middle], expected[:, middle], atol=1e-5)
+    twice = librosa.feature.delta(expected, width=9, axis=1)
+    np.testing.assert_allclose(delta_delta[:, middle], twice[:, middle], atol=1e-5)
+    probabilities = np.asarray(model(log_mel))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    save_model(tmp_path / "x.keras", model, {})
+    np.testing.assert_allclose(np.asarray(load_model(tmp_path / "x.keras")(log_mel)), probabilities, atol=1e-6)
+
+
+def test_imagenet_weights_that_cannot_be_had_are_one_line(keras, monkeypatch):
+    def fail(**options):
+        raise Exception("URL fetch failure on https://example.test/weights.h5: None -- no network")
+
+    monkeypatch.setattr(keras.applications, "InceptionResNetV2", fail)
+    with pytest.raises(
+        ModelError, match=r"the ImageNet weights of Inception-ResNet-v2 cannot be had \(URL fetch failure"
+    ):
+        build(name="inception_resnet_v2_imagenet")
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_probabilities_are_in_full_precision_whatever_the_rest_is(keras, precision):
+    keras.mixed_precision.set_dtype_policy(precision)
+    try:
+        model = build(n_frames=17, n_mels=16, n_classes=3, name="cp_resnet")
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+    assert model.output.dtype == "float32"
+    assert {layer.compute_dtype for layer in model.layers if isinstance(layer, keras.layers.Conv2D)} == {precision[6:]}
 
 
 def test_the_model_scales_raw_log_mel_itself(keras):

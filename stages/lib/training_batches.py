@@ -81,7 +81,7 @@ class TrainingBatches(SegmentBatches):
     def _crop(self, frames: np.ndarray, start: int, rng: np.random.Generator) -> np.ndarray:
         """A segment of the frames of a clip: at `start`, anywhere, or anywhere in the clip as if it were a loop."""
         crop, n_frames, length = self._augmenter.params.crop, len(frames), self._segmenter.length
-        if crop == "wrap" and n_frames < length:
+        if crop == "wrap" and n_frames < length and self._segmenter.fill is not None:
             return np.roll(self._segmenter.cut(frames, 0), rng.integers(length), axis=0)
         if crop == "wrap":
             return frames.take(np.arange(length) + rng.integers(n_frames), axis=0, mode="wrap")
