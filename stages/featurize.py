@@ -47,7 +47,8 @@ def main(argv: list[str] | None = None) -> None:
             create_fold(folder, fold, (int(rows["n_frames"].sum()), params.n_features))
         with progress(total=n_clips, desc="featurize", unit="clips") as bar:
             levels: list[float] = []
-            for done in parallel_map(partial(featurize_clips, args.raw / "audio", folder, featurizer), tasks(index)):
+            work = partial(featurize_clips, (args.raw / "audio").resolve(), folder.resolve(), featurizer)
+            for done in parallel_map(work, tasks(index), anywhere=True):
                 levels += done
                 bar.update(len(done) * n_clips // len(index))
         index["level_db"] = levels
@@ -117,26 +118,27 @@ def warn(index: pd.DataFrame, featurizer: Featurizer) -> None:
         )
 
 
-def tasks(index: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The rows of a few whole clips at a time."""
-    rows_a_clip = index["variant"].nunique()
-    for start in range(0, len(index), CLIPS_A_TASK * rows_a_clip):
-        yield index.iloc[start : start + CLIPS_A_TASK * rows_a_clip]
+def tasks(index: pd.DataFrame) -> Iterator[list[tuple]]:
+    """The rows of a few whole clips at a time: clip, variant, fold, offset, n_frames of each."""
+    n_rows = CLIPS_A_TASK * index["variant"].nunique()
+    for start in range(0, len(index), n_rows):
+        rows = index.iloc[start : start + n_rows]
+        yield list(rows[["clip", "variant", "fold", "offset", "n_frames"]].itertuples(index=False, name=None))
 
 
-def featurize_clips(audio: Path, folder: Path, featurizer: Featurizer, rows: pd.DataFrame) -> list[float]:
+def featurize_clips(audio: Path, folder: Path, featurizer: Featurizer, rows: list[tuple]) -> list[float]:
     """Compute clips and their variants, write the frames into their places; returns levels in dB. Runs in a worker."""
     sr, levels = featurizer.params.sr, []
-    for row in rows.itertuples():
-        if row.variant == ORIGINAL:
-            clip = load_mono(audio / row.clip, sr)
-        magnitudes = featurizer.magnitudes(make_variant(clip, sr, row.variant) if row.variant else clip)
-        if len(magnitudes) != row.n_frames:
+    for clip, variant, fold, offset, n_frames_expected in rows:
+        if variant == ORIGINAL:
+            original = load_mono(audio / clip, sr)
+        magnitudes = featurizer.magnitudes(make_variant(original, sr, variant) if variant else original)
+        if len(magnitudes) != n_frames_expected:
             raise DataError(
-                f"{row.clip}: expected {row.n_frames} frames from the length that validate measured, found "
+                f"{clip}: expected {n_frames_expected} frames from the length that validate measured, found "
                 f"{len(magnitudes)}; the file has changed since, run 'dvc repro'"
             )
-        write_frames(folder, row.fold, row.offset, featurizer.from_magnitudes(magnitudes))
+        write_frames(folder, fold, offset, featurizer.from_magnitudes(magnitudes))
         levels.append(round(featurizer.level(magnitudes), 2))
     return levels
 

@@ -1,7 +1,9 @@
+import sys
 import threading
 
 import pytest
 
+from stages.lib import parallel
 from stages.lib.errors import EarError
 from stages.lib.parallel import n_workers, parallel_map
 
@@ -46,3 +48,30 @@ def test_a_wrong_number_of_workers_is_named(monkeypatch, text):
     monkeypatch.setenv("EAR_WORKERS", text)
     with pytest.raises(EarError, match=r"EAR_WORKERS: expected a whole number of at least 1, found "):
         n_workers()
+
+
+def test_an_empty_address_is_none(monkeypatch):
+    monkeypatch.setenv("EAR_SCHEDULER", "")
+    assert list(parallel_map(abs, [-1], anywhere=True)) == [1]
+
+
+def test_work_that_must_stay_here_stays(monkeypatch):
+    monkeypatch.setenv("EAR_SCHEDULER", "tcp://127.0.0.1:1")
+    assert list(parallel_map(abs, [-1])) == [1]
+
+
+def test_an_address_without_dask_is_named(monkeypatch):
+    monkeypatch.setenv("EAR_SCHEDULER", "tcp://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(EarError, match="EAR_SCHEDULER is set, but Dask is not installed; pip install distributed"):
+        list(parallel_map(abs, [-1], anywhere=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "somewhere:out"])
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch, address):
+    pytest.importorskip("distributed")
+    monkeypatch.setenv("EAR_SCHEDULER", address)
+    monkeypatch.setattr(parallel, "CONNECT_S", 1)
+    with pytest.raises(EarError, match=f"EAR_SCHEDULER: no Dask scheduler answers at '{address}'; start it or correct"):
+        list(parallel_map(abs, [-1], anywhere=True))

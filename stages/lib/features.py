@@ -55,13 +55,18 @@ def create_fold(folder: Path, fold: int, shape: tuple[int, int]) -> None:
 def write_frames(folder: Path, fold: int, offset: int, frames: np.ndarray) -> None:
     """Write `frames`, float32 of shape (n_frames, n_mels), into the file of a fold, from its frame `offset` on.
 
-    By plain writing, not through a memory map: a full disk is an error then, not the end of the process.
+    By plain writing, not through a memory map: a full disk is an error then, not the end of the process. Several may
+    write to one file, each into its own place, and the same frames twice. Raises `DataError` where there is no file.
     """
-    with fold_file(folder, fold).open("r+b") as file:
-        np.lib.format.read_magic(file)
-        np.lib.format.read_array_header_1_0(file)
-        file.seek(offset * frames.shape[1] * frames.itemsize, 1)
-        file.write(np.ascontiguousarray(frames))
+    path = fold_file(folder, fold)
+    try:
+        with path.open("r+b") as file:
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+            file.seek(offset * frames.shape[1] * frames.itemsize, 1)
+            file.write(np.ascontiguousarray(frames))
+    except FileNotFoundError:
+        raise DataError(f"{path}: not there; workers on other machines must see the same paths as this one") from None
 
 
 @dataclass(frozen=True)
