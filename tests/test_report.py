@@ -1,6 +1,7 @@
 """The report of evaluate and its pictures, without a model: from generated predictions."""
 
 import base64
+import functools
 import html.parser
 import io
 import re
@@ -34,8 +35,8 @@ NAMES = ["siren", "<b>dog & bark</b>", "car_horn"]  # a class may be called anyt
 DATA = {"name": "sample", "title": "Sample (synthetic)", "synthetic": True, "licence": "CC0-1.0", "citation": None}
 
 
-def generate(n=90, classes=NAMES, n_folds=2, seed=0):
-    rng = np.random.default_rng(seed)
+def generate(n=90, classes=NAMES, n_folds=2):
+    rng = np.random.default_rng(0)
     number = np.arange(n) % len(classes)
     raw = rng.gamma(1.0, size=(n, len(classes)))
     raw[np.arange(n), number] += 1
@@ -82,6 +83,12 @@ def render(predictions, data=DATA, classes=NAMES, models=None, pictures=(), load
     return render_report(run, results, confusions, mistakes, pictures, load, protocols, "0123abcd")
 
 
+@pytest.fixture(scope="module")
+def sample_page():
+    """The page of the synthetic sample, for the tests that only look at it."""
+    return render(generate())
+
+
 class Page(html.parser.HTMLParser):
     """The tags of a page with their attributes, and its text; fails where tags do not close in order."""
 
@@ -126,29 +133,28 @@ def test_a_page_asks_for_nothing_from_the_network(tmp_path):
     assert page.all("img")[0]["alt"] == "Clips by class."
 
 
-def test_anchors_lead_somewhere():
-    page = Page(render(generate()))
+def test_anchors_lead_somewhere(sample_page):
+    page = Page(sample_page)
     ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     assert {link["href"][1:] for link in page.all("a")} == ids
 
 
-def test_names_are_text_and_not_markup():
-    text = render(generate())
+def test_names_are_text_and_not_markup(sample_page):
+    text = sample_page
     assert "&lt;b&gt;dog &amp; bark&lt;/b&gt;" in text
     assert "<b>dog" not in text
 
 
-def test_synthetic_data_is_called_so_and_stands_beside_no_published_figure():
-    text = Page(render(generate())).text
+def test_synthetic_data_is_called_so_and_stands_beside_no_published_figure(sample_page):
+    text = Page(sample_page).text
     assert "Synthetic data." in text
     assert "Nothing is published on synthetic data" in text
     assert "SB-CNN" not in text
 
 
-def test_the_confident_mistakes_can_be_played():
-    predictions = generate()
-    page = Page(render(predictions))
-    chosen = choose_mistakes(find_mistakes(predictions, NAMES))
+def test_the_confident_mistakes_can_be_played(sample_page):
+    page = Page(sample_page)
+    chosen = choose_mistakes(find_mistakes(generate(), NAMES))
     sounds = [tag["src"] for tag in page.all("audio")]
     assert len(sounds) == len(chosen) - (chosen["clip"] == "1.wav").sum() > 3
     kind, content = sounds[0].split(",", 1)
@@ -259,12 +265,22 @@ FIGURES = {
 }
 
 
+def long_names(n_classes):
+    return [f"a class of sounds {i}" for i in range(n_classes)]
+
+
+@functools.cache  # scikit-learn takes seconds for fifty classes
+def generate_and_score(n_classes):
+    predictions = generate(n=3 * n_classes, classes=long_names(n_classes), n_folds=1)
+    return predictions, score(predictions, predictions, long_names(n_classes), PARAMS)
+
+
 @pytest.mark.parametrize("n_classes", [2, 50])
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - {"roc"}))  # drawn as precision_recall is
 def test_pictures_name_the_data_and_cut_nothing_off(name, n_classes):
-    classes = [f"a class of sounds {i}" for i in range(n_classes)]
-    predictions = generate(n=3 * n_classes, classes=classes)
-    figure = FIGURES[name](predictions, classes, score(predictions, predictions, classes, PARAMS))
+    classes = long_names(n_classes)
+    predictions, results = generate_and_score(n_classes)
+    figure = FIGURES[name](predictions, classes, results)
     figure.draw_without_rendering()
     # Numbers beside an axis may lie out of its limits, and are then not drawn: only words are looked at.
     words = [text for text in figure.findobj(Text) if any(map(str.isalpha, text.get_text()))]
