@@ -108,13 +108,12 @@ def warn(index: pd.DataFrame, featurizer: Featurizer) -> None:
             f"featurize: warning: {len(featurizer.empty_bands)} of {params.n_mels} bands are empty, no FFT bin falls "
             f"into them; raise featurize.n_fft ({params.n_fft}) or lower featurize.n_mels"
         )
-    originals = index[index["variant"] == ORIGINAL]
-    rates = Counter(rate for rate in originals["sample_rate_hz"].tolist() if rate < 2 * params.fmax)
-    if rates:
-        found = ", ".join(f"{rate} Hz ({n})" for rate, n in sorted(rates.items()))
+    low = index.loc[(index["variant"] == ORIGINAL) & (index["sample_rate_hz"] < 2 * params.fmax)]
+    if len(low):
+        found = ", ".join(f"{rate} Hz ({n})" for rate, n in sorted(Counter(low["sample_rate_hz"].tolist()).items()))
         print(
-            f"featurize: warning: {rates.total()} clips were recorded below {2 * params.fmax:g} Hz, twice "
-            f"featurize.fmax, so their upper bands are empty: {found}"
+            f"featurize: warning: {len(low)} clips were recorded below {2 * params.fmax:g} Hz, twice featurize.fmax, "
+            f"so their upper bands are empty: {found}; the first is {low['clip'].iloc[0]}"
         )
 
 

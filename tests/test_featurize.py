@@ -1,10 +1,11 @@
+import ast
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import TONES_HZ, run_featurize
+from conftest import ROOT, TONES_HZ, run_featurize
 
 from stages import featurize
 from stages.lib.audio import load_mono
@@ -104,6 +105,19 @@ def test_variants_are_left_out_unless_they_are_asked_for(varied_features):
     assert len(features.clips([1, 2], variants=True)) == 3 * len(features.clips([1, 2]))
 
 
+def test_only_training_asks_for_variants():
+    """Or one could reach the scaler, a validation fold or a test fold."""
+    asking = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "stages").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and any(k.arg == "variants" and getattr(k.value, "value", None) is True for k in node.keywords)
+    }
+    # Features counts all rows there to see that a file is whole.
+    assert asking <= {"stages/lib/features.py", "stages/lib/training_batches.py"}
+
+
 def test_levels_are_those_of_the_tones(tone_features):
     """Sines of amplitude 0.3, -10.5 dB of full scale, A-weighted: -7.1 dB at 300 Hz, -0.3 at 900, +1.3 at 2,700."""
     levels = open_features(tone_features).index.groupby("class")["level_db"]
@@ -140,7 +154,7 @@ def test_empty_bands_and_low_rates_are_told(own_tones, small_params, tmp_path, c
     assert n_empty > 0
     assert f"warning: {n_empty} of 100 bands are empty" in out
     assert "warning: 1 clips were recorded below 8000 Hz, twice featurize.fmax" in out
-    assert "4000 Hz (1)" in out
+    assert f"4000 Hz (1); the first is {accepted.loc[0, 'clip']}" in out
 
 
 def test_a_file_that_changed_since_validate_is_named(own_tones, small_params, tmp_path):
