@@ -107,6 +107,14 @@ def test_a_second_run_runs_nothing(small):
     assert small.repro() == []
 
 
+def test_the_report_is_made_but_not_kept(small):
+    report = small.root / "metrics/evaluate/report.html"
+    assert "data:audio/mpeg" in report.read_text() or "<p>None.</p>" in report.read_text()  # mistakes, where there are
+    assert "report.html" not in small.run("git", "ls-files")
+    report.unlink()
+    assert small.repro() == []
+
+
 # Each change is made on top of the ones before it, or DVC would find the earlier state in its cache and run nothing.
 CHANGES = {
     "learning rate": (lambda w: w.set_params(train={"learning_rate": 0.005}), ["train", "evaluate"]),
@@ -197,6 +205,8 @@ def test_experiments_are_queued_run_two_at_a_time_and_compared(small):
     assert {0.003, 0.004} <= rates
     assert "train.learning_rate" in small.run("dvc", "params", "diff", "rate-3", "rate-4")
     assert "accuracy" in small.run("dvc", "metrics", "diff", "--all", "rate-3", "rate-4")
+    compared = small.run("python", "-m", "stages.commands.compare", "rate-3", "rate-4")
+    assert re.search(r"^accuracy +\d", compared, re.MULTILINE), compared
 
 
 def test_dag_and_plots_can_be_shown(small):

@@ -212,11 +212,12 @@ def test_a_run_of_another_protocol_is_not_set_beside_print_without_a_word():
     text = " ".join(Page(render(predictions, URBANSOUND8K, TEN, models)).text.split())
     assert "Not to be compared as it stands" in text
     assert (
-        "it tests 2 of 10 folds; it has 100 of 8,732 clips; it trains on one fold less, which it keeps for validation"
+        "this run tests 2 of 10 folds; has 100 of 8,732 clips; trains on one fold less, which it keeps for validation"
         in text
     )
     assert re.search(r"this run \d+\.\d%", text)
     assert "SB-CNN with augmentation 79.0%" in text
+    assert "UrbanSound8K; real recordings. Licence: x" in text
 
 
 def test_a_run_of_the_protocol_has_no_difference():

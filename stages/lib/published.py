@@ -52,15 +52,15 @@ def find_protocol(protocols: list[Protocol], dataset: str, n_classes: int) -> Pr
 
 
 def differences(protocol: Protocol, tested: list[int], n_clips: int, validation: bool) -> list[str]:
-    """In which ways a run is not of the protocol, a phrase each; none where its accuracy may stand beside the others.
+    """In which ways a run is not of the protocol, what it does otherwise; none where it may stand beside the others.
 
     `tested` are the folds tested, `n_clips` the clips of all folds, `validation` whether a fold was kept from training.
     """
     found = []
     if sorted(tested) != protocol.folds:
-        found.append(f"it tests {len(tested)} of {len(protocol.folds)} folds")
+        found.append(f"tests {len(tested)} of {len(protocol.folds)} folds")
     if n_clips != protocol.n_clips:
-        found.append(f"it has {n_clips:,} of {protocol.n_clips:,} clips")
+        found.append(f"has {n_clips:,} of {protocol.n_clips:,} clips")
     if validation:
-        found.append("it trains on one fold less, which it keeps for validation")
+        found.append("trains on one fold less, which it keeps for validation")
     return found

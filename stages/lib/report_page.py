@@ -41,7 +41,8 @@ nav a { margin-right: .9rem; white-space: nowrap; } a { color: #1c5bb0; }
 </head>
 <body>
 <h1>Test results</h1>
-<p class="sub">{{ data.title }}</p>
+<p class="sub">{{ data.title }}; {{ "synthetic sounds" if data.synthetic else "real recordings" }}. Licence:
+{{ data.licence or "not given" }}</p>
 <nav><a href="#numbers">Numbers</a> <a href="#published">Published</a> <a href="#pictures">Pictures</a>
 <a href="#mistakes">Mistakes</a> <a href="#classes">Classes</a> <a href="#card">Model card</a>
 <a href="#parameters">Parameters</a></nav>
@@ -80,7 +81,7 @@ alike.</p>
 {% else %}
 {% if differences %}
 <p class="note"><b>Not to be compared as it stands:</b> the figures below are means over all official folds of
-{{ protocol.title }}; of this run, {{ differences | join("; ") }}.</p>
+{{ protocol.title }}; this run {{ differences | join("; ") }}.</p>
 {% endif %}
 <div class="wide"><table>
 <tr><th>result</th><th class="n">accuracy</th><th>pretrained</th><th>weights scored</th>
