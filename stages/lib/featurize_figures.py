@@ -16,6 +16,7 @@ from stages.lib.spectrogram import FeaturizeParams
 INK = "#1f3a5f"
 EMPTY = "#2fb5a5"  # of bands that no sound reaches; not a colour of the map
 BANDS = (10, 150, 1000)
+COLUMNS = 400  # of a wave
 RANGE_DB = 80.0  # shown below the loudest
 TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
@@ -62,9 +63,7 @@ def plot_classes(examples: Sequence[Example], params: FeaturizeParams, title: st
     for axes, heading in zip(rows[0], ("wave (1 is full scale)", "spectrogram (Hz)", _describe(params)), strict=True):
         axes.set_title(heading, fontsize=9)
     for (wave, spectrogram, features), example in zip(rows, examples, strict=True):
-        wave.plot(np.arange(len(example.y)) / params.sr, example.y, color=INK, linewidth=0.3)
-        largest = max(float(np.abs(example.y).max()), 1e-3)
-        wave.set(xlim=(0, len(example.y) / params.sr), ylim=(-1.05 * largest, 1.05 * largest))
+        _draw_envelope(wave, example.y, params.sr)
         middle = sum(wave.get_position().intervaly) / 2
         figure.text(0.01, middle, example.title, va="center", fontsize=9)
         seconds = _seconds(len(example.magnitudes), params)
@@ -73,9 +72,11 @@ def plot_classes(examples: Sequence[Example], params: FeaturizeParams, title: st
             origin="lower", aspect="auto", cmap="magma", vmin=-RANGE_DB, vmax=0, interpolation="none",
             extent=(0, seconds, 0, params.sr / 2),
         )  # fmt: skip
-        _draw_features(features, example.features, params)
+        spectrogram.set_yticks([0, params.sr / 4, params.sr / 2], ["0", f"{params.sr / 4:.0f}", f"{params.sr / 2:.0f}"])
+        _draw_features(features, example.features, params, every=2)
         for axes in (wave, spectrogram, features):
             axes.tick_params(labelsize=7)
+            axes.tick_params(labelbottom=example is examples[-1] or example.y.size != examples[-1].y.size)
     for axes in rows[-1]:
         axes.set_xlabel("time (s)", fontsize=8)
     low, high = rows[-1, 1].get_position().y0, rows[0, 1].get_position().y1
@@ -116,7 +117,17 @@ def plot_bands(example: Example, params: FeaturizeParams) -> Figure:
     return figure
 
 
-def _draw_features(axes: Axes, features: np.ndarray, params: FeaturizeParams) -> None:
+def _draw_envelope(axes: Axes, y: np.ndarray, sr: int) -> None:
+    """Fill between the least and the greatest sample of each of `COLUMNS` spans: a wave as it would be seen anyway."""
+    starts = np.unique(np.linspace(0, len(y), COLUMNS, endpoint=False).astype(int))
+    low, high = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
+    axes.fill_between(starts / sr, low, high, color=INK, linewidth=0.5)
+    largest = max(float(np.abs(y).max()), 1e-3)
+    axes.set(xlim=(0, len(y) / sr), ylim=(-1.05 * largest, 1.05 * largest))
+    axes.set_yticks([-largest, 0, largest], [f"{-largest:.2g}", "0", f"{largest:.2g}"])
+
+
+def _draw_features(axes: Axes, features: np.ndarray, params: FeaturizeParams, every: int = 1) -> None:
     image, limits = features.T, {}
     if params.kind in ("log", "db"):
         to_db = 20 / params.power / np.log(10) if params.kind == "log" else 1.0
@@ -128,7 +139,7 @@ def _draw_features(axes: Axes, features: np.ndarray, params: FeaturizeParams) ->
         extent=(0, _seconds(len(features), params), 0, params.n_features), **limits,
     )  # fmt: skip
     if params.kind != "mfcc":
-        _set_hz_ticks(axes, params, params.n_mels)
+        _set_hz_ticks(axes, params, params.n_mels, every)
 
 
 def _add_scale(figure: Figure, axes: Axes, place: tuple[float, float, float, float]) -> None:
@@ -140,9 +151,9 @@ def _add_scale(figure: Figure, axes: Axes, place: tuple[float, float, float, flo
     bar.ax.tick_params(labelsize=7)
 
 
-def _set_hz_ticks(axes: Axes, params: FeaturizeParams, n_mels: int) -> None:
+def _set_hz_ticks(axes: Axes, params: FeaturizeParams, n_mels: int, every: int = 1) -> None:
     low, high = hz_to_mel(params.fmin, params.mel_scale), hz_to_mel(params.fmax, params.mel_scale)
-    shown = [hz for hz in TICKS_HZ if params.fmin < hz <= params.fmax][-5:]
+    shown = [hz for hz in TICKS_HZ if params.fmin < hz <= params.fmax][-5::every]
     # Band b has its middle b + 1 steps of mel above fmin, and is drawn from b to b + 1.
     at = [(hz_to_mel(hz, params.mel_scale) - low) / (high - low) * (n_mels + 1) - 0.5 for hz in shown]
     axes.set_yticks(np.clip(at, 0, n_mels), [f"{hz}" for hz in shown])
