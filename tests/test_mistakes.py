@@ -69,6 +69,12 @@ def test_mean_curves_counted_by_hand():
     assert rates[[0.25, 0.75, 1.0]].tolist() == [0.5, 1, 1]
 
 
+def test_the_precision_at_a_recall_is_the_best_at_that_recall_or_more():
+    """In falling order - + +: precision 1/2 at recall 1/2, but 2/3 at recall 1."""
+    table = pd.DataFrame({"truth": ["y", "x", "x"], "p_x": [0.9, 0.8, 0.7]})
+    assert mean_precision_recall(table, ["x"], n_points=3)["precision"].tolist() == pytest.approx([2 / 3] * 3)
+
+
 def test_the_area_under_the_mean_roc_is_the_mean_area():
     rng = np.random.default_rng(0)
     truth = rng.choice(CLASSES, 200)

@@ -31,7 +31,8 @@ tr.own td { background: #e4eefb; font-weight: 600; }
 img { max-width: 100%; height: auto; display: block; }
 figure { margin: 1rem 0; } figcaption { font-size: .9rem; color: #55657a; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 1rem 2rem; }
-.pictures .whole { grid-column: 1 / -1; }
+.pictures .whole { grid-column: 1 / -1; overflow-x: auto; }
+@media (max-width: 40rem) { .pictures .whole img { max-width: none; width: 42rem; } } /* to be pushed, not shrunk */
 .mistakes { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: .8rem; }
 .mistake { background: var(--soft); border-radius: .4rem; padding: .6rem .8rem; }
 .mistake p { margin: 0 0 .4rem; } .mistake small { color: #55657a; } audio { width: 100%; height: 2.4rem; }
