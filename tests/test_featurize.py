@@ -14,6 +14,8 @@ from stages.lib.features import INDEX_COLUMNS, open_features
 from stages.lib.spectrogram import FeaturizeParams, Featurizer
 from stages.lib.variants import make_variant
 
+PCEN = {"gain": 0.98, "bias": 2.0, "power": 0.5, "time_constant_s": 0.4, "eps": 1e-6}
+
 
 @pytest.fixture
 def own_tones(tones, tmp_path):
@@ -122,6 +124,24 @@ def test_levels_are_those_of_the_tones(tone_features):
     """Sines of amplitude 0.3, -10.5 dB of full scale, A-weighted: -7.1 dB at 300 Hz, -0.3 at 900, +1.3 at 2,700."""
     levels = open_features(tone_features).index.groupby("class")["level_db"]
     assert levels.median().to_dict() == pytest.approx({"low": -17.5, "middle": -10.8, "high": -9.2}, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "width", "floor"),
+    [
+        ({"compression": "db", "power": 2}, "db", "16 bands", -80),
+        ({"n_mfcc": 5}, "mfcc", "5 coefficients", [np.sqrt(16) * np.log(1e-8), 0, 0, 0, 0]),
+        ({"compression": "pcen", "log_offset": None, "pcen": PCEN}, "pcen", "16 bands", 0),
+    ],
+)
+def test_other_kinds_are_stored_as_such(tones, small_params, tmp_path, capsys, changed, kind, width, floor):
+    params = small_params | {"featurize": small_params["featurize"] | changed}
+    features = open_features(run_featurize(tones, tmp_path, params))
+    assert features.facts["kind"] == kind
+    assert features.facts["floor"] == pytest.approx(floor, abs=1e-4)
+    assert features.facts["featurize"] == params["featurize"]
+    assert features.frames(1).shape[1] == features.n_mels == int(width.split()[0])
+    assert f"frames of {width}, 3 folds" in capsys.readouterr().out
 
 
 def test_a_class_without_an_accepted_clip_is_left_out(own_tones, small_params, tmp_path):
