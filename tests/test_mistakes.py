@@ -70,7 +70,7 @@ def test_mean_curves_counted_by_hand():
 
 
 def test_the_precision_at_a_recall_is_the_best_at_that_recall_or_more():
-    """In falling order - + +: precision 1/2 at recall 1/2, but 2/3 at recall 1; and 1 at recall 0, where none is taken."""
+    """In falling order - + +: precision 1/2 at recall 1/2, but 2/3 at recall 1; at recall 0 it is 1."""
     table = pd.DataFrame({"truth": ["y", "x", "x"], "p_x": [0.9, 0.8, 0.7]})
     assert mean_precision_recall(table, ["x"], n_points=3)["precision"].tolist() == pytest.approx([1, 2 / 3, 2 / 3])
 
