@@ -50,9 +50,15 @@ def time_stretch(y: np.ndarray, sr: int, factor: float) -> np.ndarray:
     share = (position - before).astype(np.float32)[:, None]
     magnitudes = np.abs(spectra)
     # The phase that a bin gains from one frame to the next is that of a product of directions: no angle is computed.
-    directions = np.where(magnitudes > 0, spectra / np.maximum(magnitudes, np.finfo(np.float32).tiny), 1)
-    turns = np.concatenate([directions[:1], directions[before[:-1] + 1] * directions[before[:-1]].conj()])
-    made = np.multiply.accumulate(turns, axis=0)
+    silent = magnitudes == 0
+    spectra /= np.where(silent, 1, magnitudes)
+    spectra[silent] = 1
+    turns = spectra[1:] * spectra[:-1].conj()
+    made = np.empty((len(position), spectra.shape[1]), dtype=np.complex64)
+    phase = spectra[0].copy()
+    for frame, k in zip(made, before, strict=True):
+        frame[:] = phase
+        phase *= turns[k]
     made *= (1 - share) * magnitudes[before] + share * magnitudes[before + 1]
 
     pieces = (scipy.fft.irfft(made, n=n_fft) * window).reshape(len(made), 4, hop)
