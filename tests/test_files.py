@@ -1,7 +1,11 @@
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
+from conftest import ROOT
 
-from stages.lib.errors import EarError, run
+from stages.lib.errors import DataError, EarError, run
 from stages.lib.files import read_json, whole_file, whole_folder, write_csv, write_json
 
 
@@ -88,3 +92,22 @@ def test_run_turns_our_errors_into_a_line_and_exit_status_1(capsys):
 def test_run_leaves_bugs_their_traceback():
     with pytest.raises(ZeroDivisionError):
         run(lambda: 1 / 0)
+
+
+def test_run_ends_quietly_when_the_reader_has_gone():
+    script = "from stages.lib.errors import run; run(lambda: [print('line') for _ in range(100_000)])"
+    writer = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert writer.stdout.readline() == b"line\n"
+    writer.stdout.close()
+    assert writer.stderr.read() == b""
+    writer.stderr.close()
+    assert writer.wait() == 1
+
+
+@pytest.mark.parametrize("content", [None, "{", "\xff"])
+def test_json_that_cannot_be_read_is_one_line(tmp_path, content):
+    path = tmp_path / "facts.json"
+    if content is not None:
+        path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(DataError, match=r"facts\.json: cannot be read \(.*\); run 'dvc repro'$"):
+        read_json(path)

@@ -43,6 +43,12 @@ def test_a_whole_number_may_stand_where_a_float_is_declared(tmp_path):
     assert (power, type(power)) == (2.0, float)
 
 
+@pytest.mark.parametrize("text", ["1e-06", "1e-3", "1.0e-3", "+2E+5", ".5e1", "-3.e2"])
+def test_a_small_number_is_one_however_it_is_written(tmp_path, text):
+    """`dvc exp run -S oven.power=1e-6` writes 1e-06."""
+    assert load(tmp_path, power=text).power == float(text)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -50,7 +56,8 @@ def test_a_whole_number_may_stand_where_a_float_is_declared(tmp_path):
         ({"degrees": "180.0"}, r"oven\.degrees: expected a whole number, found 180\.0"),
         ({"degrees": "true"}, r"oven\.degrees: expected a whole number, found True"),
         ({"degrees": "-1"}, r"oven\.degrees: expected a value greater than or equal to 0, found -1"),
-        ({"power": "1e-3"}, r"oven\.power: expected a number, found '1e-3'; YAML reads .* write 1\.0e-3"),
+        ({"power": "'1e-3'"}, r"oven\.power: expected a number, found '1e-3'; write it without quotes"),
+        ({"power": "1e-x"}, r"oven\.power: expected a number, found '1e-x'$"),
         ({"power": ".inf"}, r"oven\.power: expected a finite number, found inf"),
         ({"power": ".nan"}, r"oven\.power: expected a finite number, found nan"),
         ({"mode": "boil"}, r"oven\.mode: expected 'grill' or 'fan', found 'boil'"),

@@ -376,10 +376,7 @@ def severity_of(check: Check, params: ValidateParams) -> str:
 
 def read_dataset(path: Path) -> Dataset:
     """Read what dataset.json declares; raises `DataError` where it is missing or declares no classes or folds."""
-    try:
-        content = read_json(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({_one_line(error)}); rerun 'dvc repro fetch'") from None
+    content = read_json(path)
     expected = {"title": str, "classes": list, "folds": list}
     for key, kind in expected.items():
         value = content.get(key) if isinstance(content, dict) else None

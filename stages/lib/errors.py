@@ -1,5 +1,6 @@
 """Errors that a user can act on, and how a stage reports them."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -29,9 +30,16 @@ class ModelError(EarError):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`; an `EarError` becomes one line on standard error and exit status 1, a bug keeps its traceback."""
+    """Call `main`; an `EarError` becomes one line on standard error and exit status 1, a bug keeps its traceback.
+
+    Where the reader of the output has gone, as after `| head`, the program ends without a word.
+    """
     try:
         main()
+        sys.stdout.flush()
     except EarError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it ends
         sys.exit(1)

@@ -13,7 +13,7 @@ from typing import Any
 import filelock
 import pandas as pd
 
-from stages.lib.errors import EarError
+from stages.lib.errors import DataError, EarError
 
 
 @contextmanager
@@ -67,8 +67,11 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that a stage wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file that a stage wrote. Raises `DataError` where it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run 'dvc repro'") from None
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -4,6 +4,7 @@ Each section's class stands beside the code that uses it, marked with `@section(
 since every stage depends on it.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,7 +38,7 @@ def load_params(path: Path, cls: type[T]) -> T:
     Raises `ParamsError` that names each key that is missing, unknown or wrong, what was expected and what was found.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise ParamsError(f"{path}: {error.strerror}; run from the root of the repository") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -52,6 +53,15 @@ def load_params(path: Path, cls: type[T]) -> T:
         raise ParamsError(f"{path}: {'; '.join(faults)}") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-06 as a number, as YAML 1.2 and DVC do: `dvc exp run -S` writes small numbers so. PyYAML reads text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def _describe(section_name: str, fault: dict[str, Any]) -> str:
     key = ".".join([section_name, *(str(part) for part in fault["loc"] if not isinstance(part, int))])
     if fault["type"] in ("missing", "missing_argument"):
@@ -63,7 +73,7 @@ def _describe(section_name: str, fault: dict[str, Any]) -> str:
     expected = fault["msg"].replace("Input should be", "expected").replace("a valid integer", "a whole number")
     expected = expected.replace("a valid ", "a ").replace("expected greater", "expected a value greater")
     expected = expected.replace("expected less", "expected a value less")
-    hint = "; YAML reads a number such as 1e-3 as text, write 1.0e-3" if _is_number(fault["input"]) else ""
+    hint = "; write it without quotes" if _is_number(fault["input"]) else ""
     return f"{key}: {expected}, found {fault['input']!r}{hint}"
 
 
