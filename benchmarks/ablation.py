@@ -38,9 +38,11 @@ def main() -> None:
     """Queue what is missing, run the queue, write the page."""
     args = parse_args()
     runs = {
-        (name, seed): f"ablation-{name.replace(' ', '-').replace(',', '')}-{seed}" for seed in args.seeds for name in args.settings
+        (name, seed): f"ablation-{name.replace(' ', '-').replace(',', '')}-{seed}"
+        for seed in args.seeds
+        for name in args.settings
     }
-    listed = run_dvc("exp", "list", "--names-only") + run_dvc("queue", "status")
+    listed = (run_dvc("exp", "list", "--names-only") + run_dvc("queue", "status")).split()
     for (name, seed), run in runs.items():
         if run not in listed:
             changes = [*args.set, *SETTINGS[name], f"train.seed={seed}"]

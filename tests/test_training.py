@@ -133,6 +133,30 @@ def test_without_a_validation_fold_there_is_no_calibration(tone_features, small_
     assert read_facts(tmp_path / "models/fold_3.keras")["calibration"] is None
 
 
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_trains_and_goes_on(tone_features, small_params, tmp_path, monkeypatch, precision):
+    start_backend("tensorflow")
+    from stages.lib.checkpoint import Checkpoint
+
+    written = Checkpoint.on_epoch_end
+
+    def kill(self, at, logs):
+        written(self, at, logs)
+        if at == 0:
+            raise Killed
+
+    params = changed(small_params, {"train": {"precision": precision, "epochs": 2}})
+    for folder in ("whole", "killed"):
+        (tmp_path / folder).mkdir()
+    run_train(tmp_path / "whole", tone_features, params)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "on_epoch_end", kill)
+        with pytest.raises(Killed):
+            run_train(tmp_path / "killed", tone_features, params)
+    run_train(tmp_path / "killed", tone_features, params)
+    assert content(tmp_path / "killed/models") == content(tmp_path / "whole/models")
+
+
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "plateau"])
 def test_schedules_stay_below_the_learning_rate_and_end_where_they_should(params, schedule):
     start_backend("tensorflow")

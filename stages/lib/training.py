@@ -113,26 +113,26 @@ def train_model(
         )
         trainer.optimizer.build(trainer.trainable_variables)
 
-    live = Live(str(live_path), report=None, dvcyaml=False, save_dvc_exp=False, monitor_system=False)
-    watchers: list[keras.callbacks.Callback] = [LiveCurves(live)]
-    if params.schedule == "plateau":
-        watchers.append(keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=PLATEAU_EPOCHS))
-    if params.patience is not None:
-        watchers.append(keras.callbacks.EarlyStopping("val_loss", patience=params.patience))
-    checkpoint = Checkpoint(checkpoint_path, [*model.variables, *trainer.optimizer.variables], watchers)
-    n_done = len(checkpoint.history)
-    training.start_epoch(n_done)
-    n_batches = n_done * len(training)
-    with progress(total=n_steps, desc=f"train {split.name}", unit="batches", initial=n_batches) as bar:
-        trainer.fit(
-            training,
-            validation_data=validation,
-            initial_epoch=n_done,
-            epochs=n_done if checkpoint.finished else params.epochs,
-            shuffle=False,  # the batches shuffle themselves, in the same way on every backend
-            verbose=0,
-            callbacks=[EpochBar(bar), keras.callbacks.TerminateOnNaN(), Orphaned(), *watchers, checkpoint],
-        )
+    with Live(str(live_path), report=None, dvcyaml=False, save_dvc_exp=False, monitor_system=False) as live:
+        watchers: list[keras.callbacks.Callback] = [LiveCurves(live)]
+        if params.schedule == "plateau":
+            watchers.append(keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=PLATEAU_EPOCHS))
+        if params.patience is not None:
+            watchers.append(keras.callbacks.EarlyStopping("val_loss", patience=params.patience))
+        checkpoint = Checkpoint(checkpoint_path, [*model.variables, *trainer.optimizer.variables], watchers)
+        n_done = len(checkpoint.history)
+        training.start_epoch(n_done)
+        n_batches = n_done * len(training)
+        with progress(total=n_steps, desc=f"train {split.name}", unit="batches", initial=n_batches) as bar:
+            trainer.fit(
+                training,
+                validation_data=validation,
+                initial_epoch=n_done,
+                epochs=n_done if checkpoint.finished else params.epochs,
+                shuffle=False,  # the batches shuffle themselves, in the same way on every backend
+                verbose=0,
+                callbacks=[EpochBar(bar), keras.callbacks.TerminateOnNaN(), Orphaned(), *watchers, checkpoint],
+            )
     trainer.optimizer.finalize_variable_values(trainer.trainable_variables)  # the running mean, where one is kept
     curves = pd.DataFrame(checkpoint.history).reindex(columns=list(CURVES))
     curves.insert(0, "epoch", range(1, len(curves) + 1))
