@@ -77,11 +77,12 @@ def summarise(scores: pd.DataFrame) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, rows in groups.items():
-        mean, low, high = rows.mean(), rows["accuracy"].min(), rows["accuracy"].max()
-        change = mean - base
+        accuracy, log_loss = rows["validation_accuracy"], rows["validation_log_loss"]
+        change = rows.mean() - base
         lines.append(
-            f"| {name} | {mean['accuracy']:.1%} ({low:.1%} to {high:.1%}) | {100 * change['accuracy']:+.1f} points | "
-            f"{mean['log_loss']:.3f} | {change['log_loss']:+.3f} | {len(rows)} |"
+            f"| {name} | {accuracy.mean():.1%} ({accuracy.min():.1%} to {accuracy.max():.1%}) | "
+            f"{100 * change['validation_accuracy']:+.1f} points | {log_loss.mean():.3f} | "
+            f"{change['validation_log_loss']:+.3f} | {len(rows)} |"
         )
     return "\n".join(lines)
 

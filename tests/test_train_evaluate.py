@@ -131,9 +131,9 @@ def test_all_else_follows_from_the_predictions(learned, small_params):
 
 def test_the_scores_of_the_validation_fold_are_kept_apart(learned):
     scores = read_json(learned / "metrics/train/validation.json")
-    assert set(scores) == {"accuracy", "log_loss"}
-    assert scores["accuracy"] == 1.0
-    assert 0 < scores["log_loss"] < 0.5
+    assert set(scores) == {"validation_accuracy", "validation_log_loss"}
+    assert scores["validation_accuracy"] == 1.0
+    assert 0 < scores["validation_log_loss"] < 0.5
 
 
 def test_pictures_are_there(learned):

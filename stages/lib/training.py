@@ -176,8 +176,8 @@ def validate_model(
 ) -> tuple[dict[str, Any] | None, dict[str, float]]:
     """What the validation fold says: the calibration for the model file, see `stages.lib.calibration`, and scores.
 
-    The scores are `accuracy` and `log_loss` (nats) of clips, as the net gives them. Without a validation fold there is
-    neither: None and an empty dictionary.
+    The scores are `validation_accuracy` and `validation_log_loss` (nats) of clips, as the net gives them. Without a
+    validation fold there is neither: None and an empty dictionary.
     """
     if split.validation is None:
         return None, {}
@@ -187,8 +187,8 @@ def validate_model(
     of_clips = average_segments(probabilities, clip_rows)
     of_truth = of_clips[np.arange(len(of_clips)), batches.class_ids]
     scores = {
-        "accuracy": float((of_clips.argmax(axis=1) == batches.class_ids).mean()),
-        "log_loss": float(-np.log(np.maximum(of_truth, 1e-6)).mean()),
+        "validation_accuracy": float((of_clips.argmax(axis=1) == batches.class_ids).mean()),
+        "validation_log_loss": float(-np.log(np.maximum(of_truth, 1e-6)).mean()),
     }
     calibration = calibration_facts(probabilities, clip_rows, batches.class_ids, features.classes, split.validation)
     return calibration, scores
