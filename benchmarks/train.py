@@ -64,6 +64,7 @@ def main() -> None:
             seed=1,
         )
         arrays = [np.concatenate(parts) for parts in zip(*(batches[i] for i in range(len(batches))), strict=True)]
+        keras.utils.set_random_seed(1)  # TensorFlow is told to be deterministic, and then demands one
         model = build_model(args.model, n_frames=segmenter.length, n_classes=N_CLASSES, scaler=scaler)
         model.compile(make_optimizer(train, 1000), loss="categorical_crossentropy", metrics=["accuracy"])
         n = len(arrays[0])
