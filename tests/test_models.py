@@ -1,5 +1,6 @@
 import hashlib
 import zipfile
+from urllib.error import URLError
 
 import librosa
 import numpy as np
@@ -95,13 +96,22 @@ def test_inception_resnet_v2_has_three_channels_and_gives_probabilities(keras, t
 
 
 def test_imagenet_weights_that_cannot_be_had_are_one_line(keras, monkeypatch):
-    def fail(**options):
-        raise Exception("URL fetch failure on https://example.test/weights.h5: None -- no network")
+    def no_network(*args, **options):
+        raise URLError("no network")
 
-    monkeypatch.setattr(keras.applications, "InceptionResNetV2", fail)
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_network)
     with pytest.raises(
         ModelError, match=r"the ImageNet weights of Inception-ResNet-v2 cannot be had \(URL fetch failure"
     ):
+        build(name="inception_resnet_v2_imagenet")
+
+
+def test_a_fault_of_a_network_that_is_no_download_keeps_its_traceback(keras, monkeypatch):
+    def fail(**options):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(keras.applications, "InceptionResNetV2", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
         build(name="inception_resnet_v2_imagenet")
 
 

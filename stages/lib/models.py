@@ -96,7 +96,9 @@ def inception_resnet_v2(x: keras.KerasTensor, n_classes: int, *, weights: str | 
         network = keras.applications.InceptionResNetV2(
             include_top=False, weights=weights, input_shape=x.shape[1:], pooling="avg"
         )
-    except Exception as error:  # keras raises a bare Exception where a download fails
+    except Exception as error:
+        if not isinstance(error.__context__, OSError):
+            raise  # Keras raises a bare Exception in the place of a download's OSError, and nothing more exact to catch
         raise ModelError(f"train.model: the ImageNet weights of Inception-ResNet-v2 cannot be had ({error})") from error
     return layers.Dense(n_classes)(layers.Dropout(0.2)(network(x)))
 
