@@ -19,8 +19,8 @@ import pandas as pd
 SETTINGS = {  # what differs from params.yaml and -S; the first is what the others are compared with
     "recipe": [],
     "no mixing": ["augment.mix=none"],
-    "mixing ratio nearer to one sound": ["augment.mix_alpha=0.3"],
-    "mixup instead of between-class": ["augment.mix=mixup", "augment.mix_alpha=0.3"],
+    "uniform mixing ratio": ["augment.mix_alpha=1.0"],
+    "mixup instead of between-class": ["augment.mix=mixup"],
     "no random filter": ["augment.filter_db=0.0"],
     "no gain": ["augment.gain_db=0.0"],
     "segments on the grid": ["augment.crop=grid"],
