@@ -7,8 +7,8 @@ out  `--models`    `<split>.keras`, see `stages.lib.model_file`
                    `curves.png`; `validation.json`: accuracy and log loss of the clips of the validation folds, by
                    which settings are to be chosen, so that the test folds stay unseen; the means of several models
 
-`--work` holds what is under way, a folder a model, from which a training that was killed goes on. The stage removes
-its own when all its models are there; otherwise it may be deleted at any time.
+`--checkpoints` holds what is under way, a folder a model, from which a training that was killed goes on. The stage
+removes its own when all its models are there; otherwise it may be deleted at any time.
 """
 
 import argparse
@@ -48,30 +48,30 @@ def main(argv: list[str] | None = None) -> None:
     from stages.lib.training import model_facts, train_model, validate_model
 
     shutil.rmtree(args.plots, ignore_errors=True)
-    works, curves, scores = {}, {}, []
+    folders, curves, scores = {}, {}, []
     with ExitStack() as locks:
         for split in splits:
             scaler_path = args.scaler / f"{split.name}.npz"
             scaler = read_scaler(scaler_path, features)
             facts = model_facts(params, augment, segment, features, split, scaler)
-            work = args.work / digest(facts, [scaler_path, *input_files(features, split)])
-            locks.enter_context(locked(work))
-            works[split.name] = work
+            folder = args.checkpoints / digest(facts, [scaler_path, *input_files(features, split)])
+            locks.enter_context(locked(folder))
+            folders[split.name] = folder
             model, curves[split.name] = train_model(
-                params, augment, facts, features, split, scaler, work / "checkpoint.npz", args.plots / split.name
+                params, augment, facts, features, split, scaler, folder / "checkpoint.npz", args.plots / split.name
             )
             facts["calibration"], validation = validate_model(model, facts, features, split)
             scores.append(validation)
-            save_model(work / "model.keras", model, facts)
+            save_model(folder / "model.keras", model, facts)
             print(closing_line(split, params, model.count_params(), curves[split.name]))
         with whole_folder(args.models) as models:
-            for name, work in works.items():
-                shutil.copy(work / "model.keras", models / f"{name}.keras")
+            for name, folder in folders.items():
+                shutil.copy(folder / "model.keras", models / f"{name}.keras")
         title = f"{params.model}, {features.facts['dataset']['title']}"
         save_figure(args.plots / "curves.png", plot_curves(curves, title))
         write_json(args.plots / "validation.json", pd.DataFrame(scores).mean().round(6).to_dict())
-        for work in works.values():
-            shutil.rmtree(work)
+        for folder in folders.values():
+            shutil.rmtree(folder)
 
 
 def read_scaler(path: Path, features: Features) -> Scaler:
@@ -107,7 +107,7 @@ def closing_line(split: Split, params: TrainParams, n_weights: int, curves: pd.D
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the paths, which dvc.yaml gives."""
     parser = argparse.ArgumentParser(prog="python -m stages.train", description=__doc__.splitlines()[0])
-    for option in ("--params", "--features", "--scaler", "--models", "--plots", "--work"):
+    for option in ("--params", "--features", "--scaler", "--models", "--plots", "--checkpoints"):
         parser.add_argument(option, type=Path, required=True)
     return parser.parse_args(argv)
 

@@ -12,6 +12,15 @@ import yaml
 from stages.lib.files import write_json
 
 ROOT = Path(__file__).parent.parent
+PLAIN = {  # the section augment without any change
+    "crop": "grid",
+    "gain_db": 0.0,
+    "filter_db": 0.0,
+    "mask_frames": 0,
+    "mask_bands": 0,
+    "mix": "none",
+    "mix_alpha": 1.0,
+}
 TONES_HZ = {"low": 300.0, "middle": 900.0, "high": 2700.0}
 
 

@@ -11,7 +11,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = PIPELINE["stages"]
-UNTRACKED_OPTIONS = {"--params", "--docs", "--work"}  # params; pages to look at, made anew; work in progress
+UNTRACKED_OPTIONS = {"--params", "--docs", "--checkpoints"}  # params; pages to look at, made anew; work in progress
 
 
 def module_file(module: str) -> Path | None:

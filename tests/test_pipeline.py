@@ -149,7 +149,7 @@ def test_a_change_reruns_exactly_what_depends_on_it(small, change):
 def test_a_killed_run_goes_on_and_gives_what_an_unbroken_one_gives(small, killed):
     small.set_params(train={"epochs": 20, "seed": 100 + len(killed) + killed.count("dvc")})
     dvc = small.start("dvc", "repro")
-    checkpoints = small.root / "work"
+    checkpoints = small.root / "checkpoints"
     wait_until(lambda: list(checkpoints.glob("*/checkpoint.npz")))
     stage = next(p for p in psutil.Process(dvc.pid).children(recursive=True) if "stages.train" in p.cmdline())
     for process in killed:

@@ -22,7 +22,7 @@ def run_stages(out, features, params, stages=("scale", "train", "evaluate")):
         scale.main([*options, f"--scaler={out / 'scaler'}"])
     if "train" in stages:
         paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'metrics/train'}"]
-        train.main([*options, *paths, f"--work={out / 'work'}"])
+        train.main([*options, *paths, f"--checkpoints={out / 'checkpoints'}"])
     if "evaluate" in stages:
         paths = [
             f"--models={out / 'models'}",

@@ -39,7 +39,7 @@ def run_train(out, features, params):
     options = [f"--params={write_params(out / 'params.yaml', params)}", f"--features={features}"]
     scale.main([*options, f"--scaler={out / 'scaler'}"])
     paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'plots'}"]
-    train.main([*options, *paths, f"--work={out / 'work'}"])
+    train.main([*options, *paths, f"--checkpoints={out / 'checkpoints'}"])
     return out
 
 
@@ -98,7 +98,7 @@ def test_a_training_that_was_killed_goes_on_and_gives_the_same_bytes(
     assert n_epochs == ([*range(epoch + 1, 4), *range(4)] if fold == 1 else [*range(epoch + 1, 4)])
     assert content(tmp_path / "models") == content(unbroken / "models")
     assert content(tmp_path / "plots") == content(unbroken / "plots")
-    assert not list((tmp_path / "work").iterdir())
+    assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_another_recipe_does_not_go_on_from_this_one(variant_features, rich_params, tmp_path):

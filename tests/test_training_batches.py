@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PLAIN
 
 from stages.lib.augment import AugmentParams, make_augmenter
 from stages.lib.backend import start_backend
@@ -8,15 +9,6 @@ from stages.lib.features import INDEX_COLUMNS, Features, create_fold, write_fram
 from stages.lib.segments import Segmenter
 
 N_MELS = 4
-OFF = {
-    "crop": "grid",
-    "gain_db": 0.0,
-    "filter_db": 0.0,
-    "mask_frames": 0,
-    "mask_bands": 0,
-    "mix": "none",
-    "mix_alpha": 1.0,
-}
 # clip, variant, class, n_frames. All bands of a frame hold the number of the row and, behind the point, of the frame.
 ROWS = [
     ("a", "", "horn", 20), ("a", "pitch 1", "horn", 20), ("a", "stretch 2", "horn", 10),
@@ -52,7 +44,7 @@ def make_batches(features, *, length=8, step=4, batch_size=4, balanced=False, se
         [1],
         Segmenter(length, step, fill=None),
         batch_size=batch_size,
-        augmenter=make_augmenter(AugmentParams(**OFF | augment), facts),
+        augmenter=make_augmenter(AugmentParams(**PLAIN | augment), facts),
         balanced=balanced,
         seed=seed,
     )

@@ -48,47 +48,68 @@ class Augmenter:
     power: int
     mean: np.ndarray
 
-    def __call__(self, log_mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Gain, filter and masks, each segment its own. `log_mel` and the result are float32 (batch, frames, bands)."""
-        p, (batch, _, n_mels) = self.params, log_mel.shape
-        change_db = np.zeros((batch, n_mels))
-        if p.gain_db:
-            change_db += rng.uniform(-p.gain_db, p.gain_db, (batch, 1))
-        if p.filter_db:
-            change_db += random_filters(rng, batch, n_mels, p.filter_db)
-        if p.gain_db or p.filter_db:
-            factors = 10 ** (change_db * self.power / 20)
-            log_mel = self.to_log(self.to_mel(log_mel) * factors[:, np.newaxis].astype(np.float32))
+    def __call__(
+        self,
+        log_mel: np.ndarray,
+        rng: np.random.Generator,
+        partners: np.ndarray | None = None,
+        levels_db: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mix each segment with its partner, where that is asked for; then its own gain, filter and masks.
+
+        `log_mel`, `partners` and the result are float32 of shape (batch, frames, bands); `levels_db` the greatest
+        A-weighted levels of the clips of both, (batch,) each. Also returned: the share of the first in the targets,
+        (batch,), 1 without mixing.
+        """
+        p, batch = self.params, len(log_mel)
+        share = np.ones(batch) if p.mix == "none" else rng.beta(p.mix_alpha, p.mix_alpha, batch)
+        if p.mix == "mixup":
+            weights = _each(share)
+            log_mel = weights * log_mel + (1 - weights) * partners
+        if p.mix == "between_class" or p.gain_db or p.filter_db:  # one way there and back, which costs most
+            mel = self.to_mel(log_mel)
+            if p.mix == "between_class":
+                mel = self.add_up(mel, self.to_mel(partners), *between_class_weights(share, *levels_db))
+            if p.gain_db or p.filter_db:
+                mel *= self.draw_factors(rng, batch, log_mel.shape[2])[:, np.newaxis]
+            log_mel = self.to_log(mel)
         if p.mask_frames or p.mask_bands:
             log_mel = mask(log_mel, self.mean, rng, n_frames=p.mask_frames, n_bands=p.mask_bands)
-        return log_mel
+        return log_mel, share
 
-    def mix(
-        self, pair: tuple[np.ndarray, np.ndarray], levels_db: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Mix each segment of one batch with its partner in another, both float32 of shape (batch, frames, bands).
+    def add_up(self, first: np.ndarray, second: np.ndarray, weight1: np.ndarray, weight2: np.ndarray) -> np.ndarray:
+        """Mel values of two sounds that are heard together, their power weighted by `weight1` and `weight2`, (batch,).
 
-        `levels_db` are the greatest A-weighted levels of their clips, (batch,). Returns the mixtures and the share of
-        the first in the targets, (batch,).
+        Writes into the two arrays, float32 (batch, frames, bands), of which the first is returned.
         """
-        ratio = rng.beta(self.params.mix_alpha, self.params.mix_alpha, len(pair[0]))
-        if self.params.mix == "mixup":
-            weights = ratio[:, np.newaxis, np.newaxis].astype(np.float32)
-            return weights * pair[0] + (1 - weights) * pair[1], ratio
-        weights = between_class_weights(ratio, *levels_db)
-        first, second = (
-            weight[:, np.newaxis, np.newaxis].astype(np.float32) * self.to_mel(segments) ** (2 // self.power)
-            for weight, segments in zip(weights, pair, strict=True)
-        )
-        return self.to_log((first + second) ** np.float32(self.power / 2)), ratio
+        if self.power == 1:
+            np.square(first, out=first)
+            np.square(second, out=second)
+        first *= _each(weight1)
+        second *= _each(weight2)
+        first += second
+        return np.sqrt(first, out=first) if self.power == 1 else first
+
+    def draw_factors(self, rng: np.random.Generator, batch: int, n_mels: int) -> np.ndarray:
+        """What gain and filter multiply mel values by, float32 (batch, n_mels)."""
+        change_db = np.zeros((batch, n_mels))
+        if self.params.gain_db:
+            change_db += rng.uniform(-self.params.gain_db, self.params.gain_db, (batch, 1))
+        if self.params.filter_db:
+            change_db += random_filters(rng, batch, n_mels, self.params.filter_db)
+        return (10 ** (change_db * self.power / 20)).astype(np.float32)
 
     def to_mel(self, log_mel: np.ndarray) -> np.ndarray:
         """Mel values of what is stored."""
-        return np.maximum(np.exp(log_mel / np.float32(self.unit)) - np.float32(self.log_offset), 0)
+        mel = np.exp(log_mel / np.float32(self.unit))
+        mel -= np.float32(self.log_offset)
+        return np.maximum(mel, 0, out=mel)
 
     def to_log(self, mel: np.ndarray) -> np.ndarray:
         """Logarithm of mel values, as featurize stores it."""
-        return np.float32(self.unit) * np.log(mel + np.float32(self.log_offset))
+        log = np.log(mel + np.float32(self.log_offset))
+        log *= np.float32(self.unit)
+        return log
 
 
 def make_augmenter(params: AugmentParams, facts: dict[str, Any]) -> Augmenter:
@@ -157,3 +178,8 @@ def mask(log_mel: np.ndarray, mean: np.ndarray, rng: np.random.Generator, *, n_f
             else:
                 segment[:, span] = mean[span]
     return masked
+
+
+def _each(weights: np.ndarray) -> np.ndarray:
+    """Weights of segments, (batch,), to multiply a batch by: float32 (batch, 1, 1)."""
+    return weights[:, np.newaxis, np.newaxis].astype(np.float32)

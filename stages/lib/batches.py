@@ -24,9 +24,13 @@ class SegmentBatches(keras.utils.PyDataset):
         *,
         batch_size: int,
         variants: bool = False,
+        workers: int = 1,
     ) -> None:
-        """Lay out the segments; frames are read when a batch is asked for. With `variants` those of clips count too."""
-        super().__init__()
+        """Lay out the segments; frames are read when a batch is asked for. With `variants` those of clips count too.
+
+        With more than one of `workers`, threads make batches ahead.
+        """
+        super().__init__(workers=workers)
         self.clips = features.clips(folds, variants=variants)
         self.segments = segment_table(self.clips, segmenter)
         self.n_classes = len(features.classes)
@@ -34,7 +38,7 @@ class SegmentBatches(keras.utils.PyDataset):
         self._batch_size = batch_size
         ids = {name: i for i, name in enumerate(features.classes)}
         self.class_ids = self.clips["class"].map(ids).to_numpy()
-        frames = {fold: features.frames(fold) for fold in folds}
+        frames = {fold: np.asarray(features.frames(fold)) for fold in folds}  # views, without what memmap adds to each
         self._frames = [frames[row.fold][row.offset : row.offset + row.n_frames] for row in self.clips.itertuples()]
         self._pairs = self.segments.to_numpy()
 

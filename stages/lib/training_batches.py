@@ -5,6 +5,7 @@ import numpy as np
 from stages.lib.augment import Augmenter
 from stages.lib.batches import SegmentBatches
 from stages.lib.features import Features
+from stages.lib.parallel import n_workers
 from stages.lib.segments import Segmenter
 
 
@@ -28,7 +29,7 @@ class TrainingBatches(SegmentBatches):
         seed: int,
     ) -> None:
         """Lay out the segments. With `balanced` each class weighs the same, else each segment."""
-        super().__init__(features, folds, segmenter, batch_size=batch_size, variants=True)
+        super().__init__(features, folds, segmenter, batch_size=batch_size, variants=True, workers=max(2, n_workers()))
         self._augmenter, self._seed = augmenter, seed
         self._levels_db = self.clips["level_db"].to_numpy()
         families = {clip: rows.index.to_numpy() for clip, rows in self.clips.groupby("clip")}
@@ -55,28 +56,35 @@ class TrainingBatches(SegmentBatches):
         rng = np.random.default_rng([self._seed, self._epoch, i])
         rows = self._order[i * self._batch_size : (i + 1) * self._batch_size]
         segments, clip_rows = self._draw(rows, rng)
-        targets = self._one_hot(clip_rows)
-        if self._augmenter.params.mix != "none":
-            others = [rng.choice(self._partners[class_id]) for class_id in self.class_ids[clip_rows]]
-            partners, partner_rows = self._draw(np.array(others), rng)
-            levels = self._levels_db[clip_rows], self._levels_db[partner_rows]
-            segments, share = self._augmenter.mix((segments, partners), levels, rng)
+        if self._augmenter.params.mix == "none":
+            segments, _ = self._augmenter(segments, rng)
+            targets = self._one_hot(clip_rows)
+        else:
+            partners, partner_rows = self._draw(self._draw_partners(clip_rows, rng), rng)
+            levels_db = self._levels_db[clip_rows], self._levels_db[partner_rows]
+            segments, share = self._augmenter(segments, rng, partners, levels_db)
             share = share[:, np.newaxis].astype(np.float32)
-            targets = share * targets + (1 - share) * self._one_hot(partner_rows)
-        return self._augmenter(segments, rng), targets, targets @ self._class_weights
+            targets = share * self._one_hot(clip_rows) + (1 - share) * self._one_hot(partner_rows)
+        return segments, targets, targets @ self._class_weights
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch."""
         self.start_epoch(self._epoch + 1)
 
+    def _draw_partners(self, clip_rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A segment to mix with for each of the clips `clip_rows`."""
+        partners = [self._partners[class_id] for class_id in self.class_ids[clip_rows]]
+        drawn = rng.integers([len(rows) for rows in partners])
+        return np.array([rows[i] for rows, i in zip(partners, drawn, strict=True)])
+
     def _draw(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Cut the segments `rows`, from a variant and elsewhere where that is asked for; also their rows in `clips`."""
-        segments, clip_rows = [], []
-        for clip_row, start in self._pairs[rows]:
-            clip_row = rng.choice(self._families[clip_row])
-            segments.append(self._crop(self._frames[clip_row], start, rng))
-            clip_rows.append(clip_row)
-        return np.stack(segments), np.array(clip_rows)
+        families = [self._families[clip_row] for clip_row in self._pairs[rows, 0]]
+        drawn = rng.integers([len(family) for family in families])
+        clip_rows = np.array([family[i] for family, i in zip(families, drawn, strict=True)])
+        starts = self._pairs[rows, 1]
+        segments = [self._crop(self._frames[row], start, rng) for row, start in zip(clip_rows, starts, strict=True)]
+        return np.stack(segments), clip_rows
 
     def _crop(self, frames: np.ndarray, start: int, rng: np.random.Generator) -> np.ndarray:
         """A segment of the frames of a clip: at `start`, anywhere, or anywhere in the clip as if it were a loop."""
