@@ -5,18 +5,16 @@ evaluate keeps in Git, so nothing is run or pulled. The test is described in `st
 """
 
 import argparse
-import io
 from pathlib import Path
 
 import pandas as pd
 
-from stages.lib.comparing import NEEDED, Comparison, class_names, compare
-from stages.lib.errors import DataError, run
+from stages.lib.comparing import LEVEL, Comparison, compare, parse_predictions
+from stages.lib.errors import run
 from stages.lib.files import write_csv
 from stages.lib.revisions import read_revision
 
 PREDICTIONS = Path("metrics/evaluate/predictions.csv")  # an out of evaluate in dvc.yaml
-LEVEL = 0.05  # of p-values that are called more than chance
 N_LISTED = 10  # changed clips each way; --csv has them all
 
 
@@ -32,12 +30,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def read_predictions(revision: str) -> pd.DataFrame:
     """The predictions of a revision. Raises `EarError` where it has none."""
-    text = read_revision(revision, PREDICTIONS)
-    names = dict.fromkeys(["clip", "source", "truth", "predicted", "salience"], str)
-    table = pd.read_csv(io.StringIO(text), dtype=names, keep_default_na=False) if text.strip() else pd.DataFrame()
-    if missing := [name for name in NEEDED if name not in table] or ([] if class_names(table) else ["p_<class>"]):
-        raise DataError(f"{revision}: {PREDICTIONS} has no column {missing[0]}; run 'dvc repro' there and commit")
-    return table
+    return parse_predictions(read_revision(revision, PREDICTIONS), f"{revision}: {PREDICTIONS}")
 
 
 def describe(comparison: Comparison, a: str, b: str) -> str:

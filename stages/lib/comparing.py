@@ -12,6 +12,7 @@ Both speak of other recordings like these, not of another training: two seeds of
 several seeds tell.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from stages.lib.scoring import class_numbers, count_classes, losses, probability
 
 COMPARED = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
 NEEDED = ["clip", "fold", "source", "truth", "predicted"]
+LEVEL = 0.05  # of p-values that are called more than chance
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,15 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, *, n_draws: int = 10_000, seed: in
     )
     n_sources = sum(len(of_a) for of_a, _ in sums)
     return Comparison(len(a), n_sources, sorted(a["fold"].unique().tolist()), scores, of_classes, find_changed(a, b))
+
+
+def parse_predictions(text: str, where: str) -> pd.DataFrame:
+    """The table of predictions in CSV that evaluate wrote; `where` names it in the `DataError` that another raises."""
+    names = dict.fromkeys(["clip", "source", "truth", "predicted", "salience"], str)
+    table = pd.read_csv(io.StringIO(text), dtype=names, keep_default_na=False) if text.strip() else pd.DataFrame()
+    if missing := [name for name in NEEDED if name not in table] or ([] if class_names(table) else ["p_<class>"]):
+        raise DataError(f"{where} has no column {missing[0]}; run 'dvc repro' there and commit")
+    return table
 
 
 def class_names(predictions: pd.DataFrame) -> list[str]:
