@@ -50,6 +50,54 @@ def find_commit(revision: str) -> str:
     return next(iter(named))
 
 
+def find_merge_base(revision: str) -> str:
+    """The hash of the last commit that `revision` and HEAD share: where the work that ends in HEAD began.
+
+    Commits that were made on `revision` since are not in it, so a branch that moved on changes nothing. Raises
+    `EarError`, which says what to fetch where the clone is shallow.
+    """
+    try:
+        commit = find_commit(revision)
+    except EarError as error:
+        if _is_shallow():
+            raise EarError(f"{revision}: not in this shallow clone; run 'git fetch --unshallow origin' first") from None
+        raise error from None
+    found = _git("merge-base", commit, "HEAD")
+    if found.returncode and _is_shallow():
+        raise EarError(
+            f"{revision}: no commit that it shares with HEAD is in this shallow clone; run 'git fetch --unshallow "
+            "origin' first"
+        )
+    if found.returncode:
+        raise EarError(f"{revision}: shares no commit with HEAD; name the branch that HEAD began on")
+    return found.stdout.strip()
+
+
+def _is_shallow() -> bool:
+    return _git("rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+
+
+def list_files(revision: str, folder: Path) -> dict[str, str]:
+    """The files below a folder at a revision, or those of it as they are now for `workspace`: path to hash of content.
+
+    `folder` is relative to the current folder, and so are the paths, with `/`, in sorted order. Files that Git ignores
+    are left out. Raises `EarError` where there is no such revision; of no such folder there are no files.
+    """
+    if revision == WORKSPACE:
+        listed = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder.as_posix()).stdout
+        paths = sorted({path for path in listed.split("\0") if path and Path(path).is_file()})
+        hashes = _git("hash-object", "--", *paths).stdout.split() if paths else []
+        return dict(zip(paths, hashes, strict=True))
+    tree = _git("ls-tree", "-r", "-z", find_commit(revision), "--", folder.as_posix()).stdout
+    rows = (row.split("\t", 1) for row in tree.split("\0") if row)
+    return {path: entry.split()[2] for entry, path in rows}
+
+
+def read_blob(content_hash: str) -> bytes:
+    """The content that has a hash of `list_files`, of a revision."""
+    return subprocess.run(["git", "cat-file", "blob", content_hash], capture_output=True, check=True).stdout
+
+
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, encoding="utf-8")
