@@ -13,9 +13,9 @@ from pathlib import Path
 
 from stages.lib.errors import DataError, EarError, run
 from stages.lib.github import GitHub
-from stages.lib.pull_report import MARKER, MAX_FACTS, Facts, Picture, read_facts, render
+from stages.lib.pull_report import MARKER, Facts, Picture, load_facts, render
 
-KEPT = "reports/pr-{number}", "reports/pr-{number}-base"  # refs to which the report workflow pushes results
+KEPT = "reports/pr-{number}", "reports/pr-{number}-base"  # as stages.commands.keep_results pushes them
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -35,18 +35,6 @@ def main(argv: list[str] | None = None) -> None:
     report = render(facts, picture_url=picture_address(facts, args, kept), page_url=args.run_url)
     done = upsert(github, number, f"<!-- {MARKER} -->\n{report}", args.author)
     print(f"{done} on pull request {number}")
-
-
-def load_facts(path: Path) -> Facts:
-    """The facts in a file that anyone may have written."""
-    if path.is_symlink() or not path.is_file():
-        raise DataError(f"{path}: no such file; the run left no report")
-    if path.stat().st_size > MAX_FACTS:
-        raise DataError(f"{path}: {path.stat().st_size:,} bytes, at most {MAX_FACTS:,} are read")
-    try:
-        return read_facts(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8; make the report again") from None
 
 
 def find_pull_request(github: GitHub, args: argparse.Namespace, base: str) -> tuple[int, dict[str, str]] | None:

@@ -21,8 +21,8 @@ from stages.lib.pull_facts import (
     metric_changes,
     param_changes,
     read_json_output,
-    read_log,
     stage_changes,
+    stale_stages,
 )
 from stages.lib.pull_report import Facts, Picture, render, write_facts
 from stages.lib.revisions import WORKSPACE, find_commit, find_merge_base, list_files, read_blob, read_revision
@@ -49,6 +49,8 @@ def main(argv: list[str] | None = None) -> None:
         (folder / "facts.json").write_text(write_facts(facts), encoding="utf-8", newline="\n")
         text = render(facts, picture_url=lambda picture, side: f"pictures/{side}/{picture.path}")
         (folder / "report.md").write_text(text, encoding="utf-8", newline="\n")
+    if args.plots:
+        call("dvc", "plots", "diff", results, "--out", str(args.out / "plots"))
     print(f"report: {args.out / 'report.md'}, with the pictures and facts.json beside it", file=sys.stderr)
 
 
@@ -103,18 +105,18 @@ def dvc_diff(kind: str, revision: str, *options: str) -> dict[str, Any]:
 
 
 def find_stale() -> list[str]:
-    """The stages that `dvc repro` would run, or come to first, as far as it can tell without data."""
-    return [name for name, what in read_log(call("dvc", "repro", "--allow-missing", "--dry")).items() if what == "ran"]
+    """The stages that `dvc repro` would come to first, as far as it can tell without data."""
+    return stale_stages(call("dvc", "repro", "--allow-missing", "--dry"))
 
 
 def call(*command: str) -> str:
-    """What a command of DVC prints. Raises `EarError` where it fails."""
+    """What a command of DVC prints. Raises `EarError` where it fails, but not over a stage, which the output names."""
     environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8", env=environment)
-    if done.returncode:
+    if done.returncode and not stale_stages(done.stderr):
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["it said nothing"]
         raise EarError(f"'{' '.join(command)}' failed: {lines[0].removeprefix('ERROR: ')}; correct that first")
-    return done.stdout
+    return done.stdout + done.stderr if done.returncode else done.stdout
 
 
 def read_stages(revision: str, path: Path) -> dict[str, Any]:
@@ -156,8 +158,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stages.commands.report", description=__doc__.splitlines()[0])
     parser.add_argument("base", metavar="BASE", help="the branch to merge into, such as origin/main")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.md there, with pictures and facts.json")
+    parser.add_argument("--plots", action="store_true", help="with --out: also 'dvc plots diff', as a page")
     parser.add_argument("--rerun", type=Path, metavar="FILE", help="what 'stages.commands.rerun run' wrote")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.plots and not args.out:
+        parser.error("--plots needs --out")
+    return args
 
 
 if __name__ == "__main__":

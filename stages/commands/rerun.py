@@ -1,15 +1,18 @@
-"""Run what a report compares, base and branch on one machine: `python -m stages.commands.rerun pull|run|push BASE`.
+"""Run what a report compares, base and branch on one machine: `python -m stages.commands.rerun VERB BASE`.
 
 pull  brings what the DVC remote has, for HEAD and for the base, the last commit that BASE shares with HEAD
 run   runs the stages that changed; where one had to run here, also those of the base whose results are in no cache, so
       that a difference of machines is not read as one of results
 push  sends the results of HEAD to the remote
+check fails where the remote lacks data that dvc.lock names
 
 The base is checked out in a folder of its own (`--folder`) that shares the cache of DVC. `run` writes what became of
-each stage to `--log`, for `stages.commands.report --rerun`.
+each stage to `--log`, for `stages.commands.report --rerun`, and where `--results` is given the lock and metrics of both
+there, for `stages.commands.keep_results`. Without a DVC remote, `pull`, `push` and `check` have nothing to do.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +21,7 @@ from pathlib import Path
 
 from stages.lib.errors import EarError, run
 from stages.lib.files import write_json
-from stages.lib.pull_facts import read_log
+from stages.lib.pull_facts import read_log, stale_stages
 from stages.lib.revisions import find_merge_base
 
 RESULTS = ["dvc.lock", "metrics"]
@@ -29,7 +32,7 @@ WHO = {"NAME": "urban-ear", "EMAIL": "urban-ear@users.noreply.github.com"}
 def main(argv: list[str] | None = None) -> None:
     """Do what is asked for."""
     args = parse_args(argv)
-    {"pull": pull, "run": rerun, "push": push}[args.verb](args)
+    {"pull": pull, "run": rerun, "push": push, "check": check}[args.verb](args)
 
 
 def pull(args: argparse.Namespace) -> None:
@@ -55,6 +58,10 @@ def rerun(args: argparse.Namespace) -> None:
         if not base_failed:
             found["base_results"] = commit_results(args.folder)
     write_json(args.log, found)
+    if args.results:
+        copy_results(Path(), args.results / "new")
+        if found["base_results"]:
+            copy_results(args.folder, args.results / "old")
     if failed:
         raise EarError("a stage failed, see above; correct it and run 'dvc repro'")
 
@@ -69,6 +76,24 @@ def push(args: argparse.Namespace) -> None:
         raise EarError("'dvc push' failed, see above; check the address and the rights of the remote")
 
 
+def check(args: argparse.Namespace) -> None:
+    """See that whoever pulls gets all: a merge of a lock whose data is nowhere would leave others without it."""
+    if not has_remote():
+        print("rerun: no DVC remote is set, so nothing is checked")
+        return
+    missing = json.loads(output_of("dvc", "data", "status", "--not-in-remote", "--json")).get("not_in_remote", [])
+    if missing:
+        raise EarError(f"{', '.join(sorted(missing))}: not in the DVC remote; run 'dvc push' where the pipeline ran")
+
+
+def copy_results(folder: Path, target: Path) -> None:
+    """Copy the lock and metrics of a checkout, without what Git ignores."""
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *RESULTS, folder=folder)
+    for name in sorted({name for name in listed.split("\0") if name and (folder / name).is_file()}):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, target / name)
+
+
 def check_out(commit: str, folder: Path) -> None:
     """A clone of this repository at a commit, with the same cache and settings of DVC; kept where it is one already."""
     if folder.exists():
@@ -80,8 +105,8 @@ def check_out(commit: str, folder: Path) -> None:
     settings = Path(".dvc/config.local")
     if settings.is_file():
         shutil.copy2(settings, folder / settings)
-    cache = (Path.cwd() / subprocess_output("dvc", "cache", "dir")).resolve()
-    subprocess_output("dvc", "cache", "dir", "--local", str(cache), folder=folder)
+    cache = (Path.cwd() / output_of("dvc", "cache", "dir")).resolve()
+    output_of("dvc", "cache", "dir", "--local", str(cache), folder=folder)
 
 
 def reproduce(folder: Path, *, trust_lock: bool) -> tuple[bool, dict[str, str]]:
@@ -90,9 +115,9 @@ def reproduce(folder: Path, *, trust_lock: bool) -> tuple[bool, dict[str, str]]:
     With `trust_lock` nothing runs where the lock says that nothing changed, even if its data is not at hand.
     """
     if trust_lock:
-        log = read_log(subprocess_output("dvc", "repro", "--allow-missing", "--dry", folder=folder))
-        if "ran" not in log.values():
-            return False, log
+        status, output = call("dvc", "repro", "--allow-missing", "--dry", folder=folder)
+        if not status and not stale_stages(output):
+            return False, read_log(output)
     call("dvc", "checkout", "--allow-missing", "--quiet", folder=folder)
     status, output = call("dvc", "repro", folder=folder)
     return bool(status), read_log(output)
@@ -110,7 +135,7 @@ def commit_results(folder: Path) -> str | None:
 
 def has_remote() -> bool:
     """Whether DVC has a remote to pull from when none is named."""
-    return bool(subprocess_output("dvc", "config", "--list").count("core.remote="))
+    return any(line.startswith("core.remote=") for line in output_of("dvc", "config", "--list").splitlines())
 
 
 def call(*command: str, folder: Path = Path()) -> tuple[int, str]:
@@ -129,10 +154,10 @@ def call(*command: str, folder: Path = Path()) -> tuple[int, str]:
 
 def git(*arguments: str, folder: Path = Path()) -> str:
     """What a command of Git prints."""
-    return subprocess_output("git", *arguments, folder=folder)
+    return output_of("git", *arguments, folder=folder)
 
 
-def subprocess_output(*command: str, folder: Path = Path()) -> str:
+def output_of(*command: str, folder: Path = Path()) -> str:
     """What a command prints. Raises `EarError` where it fails."""
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
@@ -150,9 +175,10 @@ def environment() -> dict[str, str]:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read what to do."""
     parser = argparse.ArgumentParser(prog="python -m stages.commands.rerun", description=__doc__.splitlines()[0])
-    parser.add_argument("verb", choices=["pull", "run", "push"])
+    parser.add_argument("verb", choices=["pull", "run", "push", "check"])
     parser.add_argument("base", metavar="BASE", help="the branch to merge into, such as origin/main")
     parser.add_argument("--folder", type=Path, default=Path("work/base"), help="where the base is checked out")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="copy the lock and metrics of both there")
     parser.add_argument("--log", type=Path, default=Path("work/rerun.json"), help="what became of each stage")
     return parser.parse_args(argv)
 

@@ -30,6 +30,11 @@ def read_log(log: str) -> dict[str, str]:
     return found
 
 
+def stale_stages(log: str) -> list[str]:
+    """The stages that `dvc repro --allow-missing --dry` comes to first; a clone without data makes it fail there."""
+    return [name for name, what in read_log(log).items() if what in ("ran", "failed")]
+
+
 def param_changes(diff: Diff) -> list[Change]:
     """The parameters that differ."""
     return [

@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stages.lib.errors import DataError
@@ -150,6 +151,18 @@ class Facts:
 def write_facts(facts: Facts) -> str:
     """Facts as JSON."""
     return json.dumps(dataclasses.asdict(facts), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def load_facts(path: Path) -> Facts:
+    """The facts in a file that anyone may have written."""
+    if path.is_symlink() or not path.is_file():
+        raise DataError(f"{path}: no such file; the run left no report")
+    if path.stat().st_size > MAX_FACTS:
+        raise DataError(f"{path}: {path.stat().st_size:,} bytes, at most {MAX_FACTS:,} are read")
+    try:
+        return read_facts(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not UTF-8; make the report again") from None
 
 
 def read_facts(text: str) -> Facts:
@@ -300,9 +313,8 @@ def _metrics(facts: Facts) -> str:
     if not facts.metrics:
         return text + (moved or "There are none.")
     if facts.not_compared:
-        return (
-            text + f"Whether this is more than chance could not be judged: {code(facts.not_compared)}. {moved}".strip()
-        )
+        why = code(facts.not_compared, MAX_REASON)
+        return f"{text}Whether this is more than chance could not be judged: {why}. {moved}".strip()
     if not facts.n_clips:
         return text + moved
     return (
