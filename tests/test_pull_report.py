@@ -50,7 +50,6 @@ FACTS = Facts(
     base_name="origin/main",
     head=HEAD,
     uncommitted=True,
-    base_was_run=True,
     libraries=False,
     stale=[],
     params=[Change("params.yaml", "featurize.n_mels", "150", "64")],
@@ -182,7 +181,14 @@ STATES = {
     ),
     "out of date": ({"stale": ["train"]}, ["Not up to date: `train`. The results are of an older state"]),
     "other libraries": ({"libraries": True}, ["Both were run with those of the new one"]),
-    "base of another machine": ({"base_was_run": False}, ["The base was not run here: another machine"]),
+    "base of another machine": (
+        {"stages": [Stage("train", "ran", "", [])]},
+        ["The base was not run here: another machine"],
+    ),
+    "a base from the cache": (
+        {"stages": [Stage("train", "cached", "cached", [])]},
+        [f"against `{BASE[:9]}`, from the cache: the last"],
+    ),
     "params of two files": (
         {"params": [Change("a.yaml", "k", None, "1"), Change("b.yaml", "k", "1", None)]},
         ["| `a.yaml: k` | – | `1` |", "| `b.yaml: k` | `1` | – |"],
@@ -488,7 +494,7 @@ def test_results_of_the_base_that_were_made_here_are_compared(repository, capsys
     text = printed(capsys, "main", "--rerun", "rerun.json", "--out", "out")
     text = Path("out/report.md").read_text()
     assert row_of(text, "accuracy")[1:3] == ["0.500", "0.583"]
-    assert f"against `{git('rev-parse', 'main')[:9]}`, run anew on the same machine" in text
+    assert f"against `{git('rev-parse', 'main')[:9]}`, run here too" in text
     facts = read_facts(Path("out/facts.json").read_text())
     assert facts.pictures == [Picture("metrics/evaluate/confusion.png", True, True, False, True)]
     for side, content in (("old", b"other machine"), ("new", b"new")):

@@ -50,7 +50,10 @@ def commit_on(parent: str, folder: Path, remote: str) -> str | None:
         tree = git("write-tree", **index)
     if tree == git("rev-parse", f"{parent}^{{tree}}"):
         return None
-    return git("commit-tree", tree, "-p", parent, "-m", "Refresh dvc.lock and metrics, as the report ran them")
+    # At the time of its parent: the same results make the same commit, however often a run is repeated.
+    date = git("show", "--no-patch", "--format=%cI", parent)
+    dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+    return git("commit-tree", tree, "-p", parent, "-m", "Refresh dvc.lock and metrics, as the report ran them", **dates)
 
 
 def push_to_branch(commit: str, args: argparse.Namespace) -> None:

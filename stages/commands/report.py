@@ -68,7 +68,6 @@ def gather(base_name: str, base: str, results: str, ran: dict[str, Any]) -> tupl
         base_name=base_name,
         head=find_commit("HEAD"),
         uncommitted=bool(differing("HEAD")),
-        base_was_run="ran" in ran.get("base", {}).values(),
         libraries=read_or_none(base, LIBRARIES) != read_or_none(WORKSPACE, LIBRARIES),
         stale=[] if ran else find_stale(),
         params=param_changes(dvc_diff("params", base)),

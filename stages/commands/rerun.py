@@ -1,8 +1,8 @@
 """Run what a report compares, base and branch on one machine: `python -m stages.commands.rerun VERB BASE`.
 
 pull  brings what the DVC remote has, for HEAD and for the base, the last commit that BASE shares with HEAD
-run   runs the stages that changed; where one had to run here, also those of the base whose results are in no cache, so
-      that a difference of machines is not read as one of results
+run   runs the stages that changed; where there are any, also those of the base whose results are in no cache, so that
+      a difference of machines is not read as one of results
 push  sends the results of HEAD to the remote
 check fails where the remote lacks data that dvc.lock names
 
@@ -52,7 +52,7 @@ def rerun(args: argparse.Namespace) -> None:
     base = find_merge_base(args.base)
     failed, head = reproduce(Path(), trust_lock=True)
     found: dict[str, object] = {"head": head, "base": {}, "base_results": None}
-    if "ran" in head.values() and not failed:
+    if {"ran", "cached"} & set(head.values()) and not failed:
         check_out(base, args.folder)
         base_failed, found["base"] = reproduce(args.folder, trust_lock=False)
         if not base_failed:
@@ -177,9 +177,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stages.commands.rerun", description=__doc__.splitlines()[0])
     parser.add_argument("verb", choices=["pull", "run", "push", "check"])
     parser.add_argument("base", metavar="BASE", help="the branch to merge into, such as origin/main")
-    parser.add_argument("--folder", type=Path, default=Path("work/base"), help="where the base is checked out")
+    parser.add_argument("--folder", type=Path, default=Path("rerun/base"), help="where the base is checked out")
     parser.add_argument("--results", type=Path, metavar="DIR", help="copy the lock and metrics of both there")
-    parser.add_argument("--log", type=Path, default=Path("work/rerun.json"), help="what became of each stage")
+    parser.add_argument("--log", type=Path, default=Path("rerun/log.json"), help="what became of each stage")
     return parser.parse_args(argv)
 
 

@@ -119,7 +119,6 @@ class Facts:
 
     base_name        what the caller named, as `main`
     uncommitted      the results are not those that the commit of HEAD holds
-    base_was_run     stages of the base were run here too; its numbers are of that
     libraries        the lock of libraries differs
     stale            stages that have to run before the results are those of the code and parameters
     n_unchanged      metrics that are equal
@@ -132,7 +131,6 @@ class Facts:
     base_name: str
     head: str
     uncommitted: bool
-    base_was_run: bool
     libraries: bool
     stale: list[str]
     params: list[Change]
@@ -262,24 +260,27 @@ def _title(facts: Facts) -> str:
 
 
 def _between(facts: Facts) -> str:
-    where = "with results that it does not hold yet" if facts.uncommitted else "with the results that it holds"
-    base = "run anew on the same machine" if facts.base_was_run else "with the results that it holds"
+    new = "with results that it does not hold yet" if facts.uncommitted else "with the results that it holds"
+    runs = {stage.base_run for stage in facts.stages}
+    old = (
+        "run here too" if "ran" in runs else "from the cache" if "cached" in runs else "with the results that it holds"
+    )
     return (
-        f"`{facts.head[:9]}`, {where}, against `{facts.base[:9]}`, {base}: the last commit shared with "
+        f"`{facts.head[:9]}`, {new}, against `{facts.base[:9]}`, {old}: the last commit shared with "
         f"{code(facts.base_name)}."
     )
 
 
 def _warnings(facts: Facts) -> list[str]:
     found = []
+    base_ran = any(stage.base_run == "ran" for stage in facts.stages)
     if facts.stale:
         names = ", ".join(code(name) for name in facts.stale[:MAX_ROWS])
         found.append(f"> [!WARNING]\n> Not up to date: {names}. The results are of an older state; run `dvc repro`.")
     if facts.libraries:
-        how = "Both were run with those of the new one" if facts.base_was_run else "Some of what moved may come of that"
+        how = "Both were run with those of the new one" if base_ran else "Some of what moved may come of that"
         found.append(f"> [!NOTE]\n> The locked libraries (`requirements.txt`) differ. {how}.")
-    ran = any(stage.run == "ran" for stage in facts.stages)
-    if ran and not facts.base_was_run:
+    if any(stage.run == "ran" for stage in facts.stages) and not base_ran:
         found.append("> [!NOTE]\n> The base was not run here: another machine may have moved the last digits.")
     return found
 
