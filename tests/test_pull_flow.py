@@ -129,6 +129,7 @@ class Team:
             "RUNNER_TEMP": str(folder / "temp"),
             "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
             "EAR_DVC_CACHE": lasting_cache or "",
+            "PULL": "--pull",
         }
         failed, said = False, ""
         for step in steps("report.yml", "report")[1:]:  # but the installation

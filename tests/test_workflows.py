@@ -87,8 +87,11 @@ def test_what_runs_code_of_others_can_write_nothing():
 def test_forks_get_no_secret_no_rights_and_no_runner_of_ours():
     for (name, _), body in JOBS.items():
         for step in body["steps"]:
-            if "secrets." in json.dumps(step):
-                assert FORKS in step["if"]
+            secret = [value for value in step.get("env", {}).values() if "secrets." in value]
+            assert FORKS in step.get("if", "") or all(
+                value.startswith(f"${{{{ {FORKS} && secrets.") for value in secret
+            )
+            assert json.dumps(step).count("secrets.") == len(secret)  # and nowhere else
         assert "secrets." not in json.dumps({key: value for key, value in body.items() if key != "steps"})
         if name == "report.yml" and "write" in body["permissions"].values():
             assert body["if"] == FORKS
@@ -107,7 +110,7 @@ def commands():
 
 @pytest.mark.parametrize("call", list(commands()))
 def test_our_commands_are_called_with_options_that_they_know(call):
-    values = {"$HEAD_SHA": "a" * 40, "$NUMBER": "7"}
+    values = {"$HEAD_SHA": "a" * 40, "$NUMBER": "7", "$PULL": "--pull"}
     module, *options = shlex.split(re.sub(r"\$\w+", lambda match: values.get(match[0], "a/b"), call))
     importlib.import_module(module).parse_args(options)
 

@@ -3,7 +3,7 @@
 pull  brings what the DVC remote has, for HEAD and for the base, the last commit that BASE shares with HEAD
 run   runs the stages that changed; where there are any, also those of the base whose results are in no cache, so that
       a difference of machines is not read as one of results
-push  sends the results of HEAD to the remote
+push  sends the results of both to the remote
 check fails where the remote lacks data that dvc.lock names
 
 The base is checked out in a folder of its own (`--folder`) that shares the cache of DVC. `run` writes what became of
@@ -50,11 +50,11 @@ def pull(args: argparse.Namespace) -> None:
 def rerun(args: argparse.Namespace) -> None:
     """Run both, note what ran, and fail where a stage of HEAD failed."""
     base = find_merge_base(args.base)
-    failed, head = reproduce(Path(), trust_lock=True)
+    failed, head = reproduce(Path(), args.pull, trust_lock=True)
     found: dict[str, object] = {"head": head, "base": {}, "base_results": None}
     if {"ran", "cached"} & set(head.values()) and not failed:
         check_out(base, args.folder)
-        base_failed, found["base"] = reproduce(args.folder, trust_lock=False)
+        base_failed, found["base"] = reproduce(args.folder, args.pull, trust_lock=False)
         if not base_failed:
             found["base_results"] = commit_results(args.folder)
     write_json(args.log, found)
@@ -67,13 +67,13 @@ def rerun(args: argparse.Namespace) -> None:
 
 
 def push(args: argparse.Namespace) -> None:
-    """Send what HEAD's pipeline made to the remote."""
+    """Send what both pipelines made to the remote."""
     if not has_remote():
         print("rerun: no DVC remote is set, so nothing is pushed")
         return
-    status, _ = call("dvc", "push", "--run-cache")
-    if status:
-        raise EarError("'dvc push' failed, see above; check the address and the rights of the remote")
+    for folder in (Path(), args.folder):
+        if folder.exists() and call("dvc", "push", "--run-cache", folder=folder)[0]:
+            raise EarError("'dvc push' failed, see above; check the address and the rights of the remote")
 
 
 def check(args: argparse.Namespace) -> None:
@@ -109,7 +109,7 @@ def check_out(commit: str, folder: Path) -> None:
     output_of("dvc", "cache", "dir", "--local", str(cache), folder=folder)
 
 
-def reproduce(folder: Path, *, trust_lock: bool) -> tuple[bool, dict[str, str]]:
+def reproduce(folder: Path, pull: bool, *, trust_lock: bool) -> tuple[bool, dict[str, str]]:
     """Run what changed, or is in no cache; returns whether a stage failed, and what became of each.
 
     With `trust_lock` nothing runs where the lock says that nothing changed, even if its data is not at hand.
@@ -119,7 +119,9 @@ def reproduce(folder: Path, *, trust_lock: bool) -> tuple[bool, dict[str, str]]:
         if not status and not stale_stages(output):
             return False, read_log(output)
     call("dvc", "checkout", "--allow-missing", "--quiet", folder=folder)
-    status, output = call("dvc", "repro", folder=folder)
+    # What other runs of the same made is known only now, by the state of the inputs: --pull brings it.
+    options = ["--pull"] if pull and has_remote() else []
+    status, output = call("dvc", "repro", *options, folder=folder)
     return bool(status), read_log(output)
 
 
@@ -178,6 +180,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("verb", choices=["pull", "run", "push", "check"])
     parser.add_argument("base", metavar="BASE", help="the branch to merge into, such as origin/main")
     parser.add_argument("--folder", type=Path, default=Path("rerun/base"), help="where the base is checked out")
+    parser.add_argument("--pull", action="store_true", help="with run: take results of other runs from the remote")
     parser.add_argument("--results", type=Path, metavar="DIR", help="copy the lock and metrics of both there")
     parser.add_argument("--log", type=Path, default=Path("rerun/log.json"), help="what became of each stage")
     return parser.parse_args(argv)
