@@ -116,3 +116,11 @@ def run_featurize(tones: Path, out: Path, params: dict) -> Path:
 def tone_features(tones, small_params, tmp_path_factory) -> Path:
     """Features of the tones with the small parameters."""
     return run_featurize(tones, tmp_path_factory.mktemp("features"), small_params)
+
+
+@pytest.fixture(scope="session")
+def finished(small_params, tmp_path_factory):
+    """A workspace on a folder of tones in which the pipeline ran once, to clone and never to change."""
+    from workspace import run_small
+
+    return run_small(tmp_path_factory, small_params)
