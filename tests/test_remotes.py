@@ -74,24 +74,14 @@ def test_what_one_pushes_another_pulls_and_has_nothing_to_run(finished, tmp_path
     assert second.repro() == []
     assert second.run("git", "status", "--porcelain") == ""
 
-
-@pytest.mark.slow
-def test_what_another_changes_and_pushes_comes_back(finished, tmp_path):
-    first = Clone(finished, tmp_path / "first")
-    first.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
-    first.commit()
-    shutil.copytree(finished.root / ".dvc/cache", first.root / ".dvc/cache")
-    first.run("dvc", "checkout")
-    first.run("dvc", "push")
-    second = Clone(first, tmp_path / "second")
-    second.run("dvc", "pull")
+    if storage == "s3":
+        return  # the way back is the same
     second.set_params(validate={"min_duration_s": 0.35})
     assert second.repro("validate") == ["validate"]
     assert "not in remote" in second.run("dvc", "data", "status", "--not-in-remote").lower()
     second.commit()
     second.run("dvc", "push")
     second.run("git", "push", "--quiet", "origin", "HEAD:refs/heads/longer-clips")
-
     first.run("git", "merge", "--quiet", "longer-clips")
     first.run("dvc", "pull")
     assert content(first) == content(second)
