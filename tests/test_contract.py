@@ -50,7 +50,7 @@ def names(entries: list) -> list[str]:
 
 
 def outs(stage: dict) -> list[str]:
-    return names(stage.get("outs", []) + stage.get("metrics", []))
+    return names(stage.get("outs", []) + stage.get("metrics", []) + stage.get("plots", []))
 
 
 def loaded_sections(path: Path) -> set[str]:
@@ -123,7 +123,7 @@ def test_every_key_of_params_has_a_comment():
 
 def test_metrics_belong_to_their_stage_and_are_kept_in_git():
     for name, stage in STAGES.items():
-        for out in stage.get("outs", []) + stage.get("metrics", []):
+        for out in stage.get("outs", []) + stage.get("metrics", []) + stage.get("plots", []):
             path = out if isinstance(out, str) else next(iter(out))
             if path.startswith("metrics/"):
                 assert path in (f"metrics/{name}", f"metrics/{name}.json")

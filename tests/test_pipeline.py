@@ -64,6 +64,15 @@ def test_a_change_reruns_exactly_what_depends_on_it(small, change):
     assert small.repro() == []
 
 
+def test_parameters_that_were_tried_before_take_features_and_model_from_the_cache(small):
+    before = {path.name: path.read_bytes() for path in (small.root / "metrics/train").glob("*.json")}
+    small.set_params(featurize={"n_mels": 18})
+    assert small.repro() == ALL[2:]
+    small.set_params(featurize={"n_mels": 20})
+    assert small.repro() == ["evaluate"]
+    assert {path.name: path.read_bytes() for path in (small.root / "metrics/train").glob("*.json")} == before
+
+
 @pytest.mark.parametrize("killed", [["dvc"], ["stage"], ["dvc", "stage"]], ids="+".join)
 def test_a_killed_run_goes_on_and_gives_what_an_unbroken_one_gives(small, killed):
     small.set_params(train={"epochs": 20, "seed": 100 + len(killed) + killed.count("dvc")})
