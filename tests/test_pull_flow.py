@@ -266,7 +266,7 @@ def test_results_are_committed_when_the_label_asks_for_it(team):
     team.git("clone", "--quiet", "--branch=topic", str(team.origin), str(clone), cwd=team.folder)
     assert "up to date" in team.sh("dvc repro --allow-missing --dry", cwd=clone)
     team.sh("python -m stages.commands.rerun check HEAD", cwd=clone)
-    team.git("pull", "--quiet", cwd=team.author)
+    team.git("pull", "--quiet", "origin", "topic", cwd=team.author)
 
 
 def test_a_lasting_cache_on_the_runner_needs_no_remote(team):
@@ -287,7 +287,7 @@ def test_data_that_the_remote_lacks_is_named(team):
     team.git("clone", "--quiet", str(team.origin), str(clone), cwd=team.folder)  # main, of machine 1: never pushed
     status, said = team.sh("python -m stages.commands.rerun check HEAD", cwd=clone, check=False)
     assert status == 1
-    assert "error: data: not in the DVC remote; run 'dvc push' where the pipeline ran" in said
+    assert "error: data/: not in the DVC remote; run 'dvc push' where the pipeline ran" in said
 
 
 def test_a_branch_that_moved_on_is_not_overwritten(team):
