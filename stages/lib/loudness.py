@@ -37,8 +37,12 @@ class LevelMeter:
 
         `magnitudes` are |FFT| of consecutive frames, float32 of shape (n_frames, 1 + n_fft // 2), n_frames at least 1.
         """
-        power = (np.square(magnitudes) @ self._weights).astype(np.float64)
+        power = self.frame_powers(magnitudes)
         sums = np.concatenate([[0.0], np.cumsum(power)])
         n = min(self._n_frames, len(power))
         greatest = float((sums[n:] - sums[:-n]).max()) / n
         return max(FLOOR_DB, 10 * float(np.log10(max(greatest, 1e-30))))
+
+    def frame_powers(self, magnitudes: np.ndarray) -> np.ndarray:
+        """The A-weighted power of each frame, 1 for a sine of 1 kHz that touches full scale; float64 (n_frames,)."""
+        return (np.square(magnitudes) @ self._weights).astype(np.float64)

@@ -8,6 +8,7 @@ within the recording, so that no frame holds anything but the recording; 4 s at 
 """
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -213,13 +214,16 @@ class Featurizer:
         frames = np.lib.stride_tricks.sliding_window_view(y, p.win_length)[:: p.hop_length]  # [n_frames, win_length]
         return np.abs(scipy.fft.rfft(frames * self.window, n=p.n_fft))
 
-    def from_magnitudes(self, magnitudes: np.ndarray) -> np.ndarray:
-        """The features of what `magnitudes` gives, which is left as it is; float32 of shape (n_frames, n_features)."""
+    def from_magnitudes(self, magnitudes: np.ndarray, memory: "PcenMemory | None" = None) -> np.ndarray:
+        """The features of what `magnitudes` gives, which is left as it is; float32 of shape (n_frames, n_features).
+
+        Frames of one recording may come in several calls with the same `memory`: PCEN alone looks back.
+        """
         p = self.params
         spectra = np.square(magnitudes) if p.power == 2 else magnitudes
         mel = self.filters @ spectra.T  # [n_mels, n_frames]
         if p.compression == "pcen":
-            mel = pcen(mel, p.pcen, frame_rate=p.sr / p.hop_length)
+            mel = pcen(mel, p.pcen, frame_rate=p.sr / p.hop_length, memory=memory)
         else:
             mel += np.float32(p.log_offset)
             np.log(mel, out=mel)
@@ -228,18 +232,30 @@ class Featurizer:
         return (mel if self._cepstrum is None else self._cepstrum @ mel).T
 
 
-def pcen(mel: np.ndarray, params: PcenParams, *, frame_rate: float) -> np.ndarray:
+@dataclass
+class PcenMemory:
+    """What PCEN keeps of the frames before: the slow mean at the last of them, float64 (n_mels,); None at the start."""
+
+    slow: np.ndarray | None = None
+
+
+def pcen(mel: np.ndarray, params: PcenParams, *, frame_rate: float, memory: PcenMemory | None = None) -> np.ndarray:
     """Per-channel energy normalisation: each band over its own slow mean, then a root (Wang et al. 2017, eq. 1 to 3).
 
     `mel` is float32 of shape (n_mels, n_frames), `frame_rate` in frames a second. As `librosa.pcen`, but for the start:
     the slow mean begins at the first frame, where librosa begins at 1, which suits samples up to 2^31 and would mute
-    the first second of samples up to 1. Returns float32 of the same shape.
+    the first second of samples up to 1; or it goes on from `memory`, in which it is then left. Returns float32 of the
+    same shape.
     """
     n = params.time_constant_s * frame_rate  # the time constant in frames
     b = (np.sqrt(1 + 4 * n**2) - 1) / (2 * n**2)
     smooth = mel.astype(np.float64)
+    if memory is not None and memory.slow is not None:
+        smooth[:, 0] = (1 - b) * memory.slow + b * smooth[:, 0]
     for i in range(1, mel.shape[1]):
         smooth[:, i] = (1 - b) * smooth[:, i - 1] + b * smooth[:, i]
+    if memory is not None:
+        memory.slow = smooth[:, -1].copy()
     scaled = mel * np.exp(-params.gain * (np.log(params.eps) + np.log1p(smooth / params.eps)))
     root = params.bias**params.power * np.expm1(params.power * np.log1p(scaled / params.bias))
     return root.astype(np.float32)
