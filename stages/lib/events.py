@@ -1,0 +1,150 @@
+"""From probabilities on a time grid to events: what sounds, from when to when.
+
+A row of the grid that is softer than `silence_db` holds no event. In the others a class begins where its probability
+reaches its threshold, goes on while it stays above a share of that (hysteresis), and is an event if it lasts
+`min_duration_s`; shorter gaps than `merge_gap_s` are bridged. Where something sounds for `unsure_min_s` and no class is
+believed, that is an event too, called `UNSURE`. Classes are independent: two may sound at once.
+
+An `EventFinder` takes rows as they come; several pushes give the same events as one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class EventSettings:
+    """How events are made of rows; every number is an option of the predict command.
+
+    `confident`       the least probability to believe in a class, however low its threshold. Thresholds are the best on
+                      the validation fold, where every sound is one of the classes; a caption that is more likely wrong
+                      than right helps nobody, and the probability is calibrated, so 0.5
+    `release`         share of its threshold that a class must keep to go on: a sound that dies away is still that sound
+    `min_duration_s`  a shorter event is a slip; one row, since segments, four times as long, already smooth
+    `merge_gap_s`     a shorter pause is part of the sound, as between two barks
+    `unsure_min_s`    the edges of a known sound, where a segment holds it in part, are unsure for about a segment
+    `silence_db`      A-weighted level in dB re full scale of what is silence, see README of the command
+    """
+
+    confident: float = 0.5
+    release: float = 0.7
+    min_duration_s: float = 0.5
+    merge_gap_s: float = 0.6
+    unsure_min_s: float = 2.0
+    silence_db: float = -70.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """One sound: start and end in seconds, the name of its class or `UNSURE`, and how sure the model is.
+
+    `confidence` is the mean of the calibrated probability of the class over the rows of the event; of `UNSURE` that of
+    the most probable class.
+    """
+
+    start_s: float
+    end_s: float
+    label: str
+    confidence: float
+
+
+@dataclass
+class _Run:
+    """Rows of one class that may become an event: `end` is the row after its last active one."""
+
+    start: int
+    end: int
+    total: float
+    n: int
+
+
+class EventFinder:
+    """Finds events in rows of `row_s` seconds; `thresholds` are by class name, None for 0.5 each."""
+
+    def __init__(
+        self, classes: Sequence[str], thresholds: dict[str, float] | None, row_s: float, settings: EventSettings
+    ) -> None:
+        """Begin at row 0."""
+        self._labels = [*classes, UNSURE]
+        self._on = np.array([max(settings.confident, (thresholds or {}).get(name, 0.5)) for name in classes])
+        self._settings = settings
+        self._row_s = row_s
+        self._n_rows = 0
+        self._active = np.zeros(len(classes), dtype=bool)
+        self._runs: dict[int, _Run] = {}
+
+    def push(self, probabilities: np.ndarray, levels: np.ndarray) -> list[Event]:
+        """Take the next rows, (n_rows, n_classes) and (n_rows,) in dB; returns the events that have ended, by start."""
+        ended: list[Event] = []
+        for row, level in zip(probabilities, levels, strict=True):
+            self._push_row(row, sounds=level >= self._settings.silence_db, ended=ended)
+        return sorted(ended, key=by_start)
+
+    def finish(self, duration_s: float) -> list[Event]:
+        """The events that last until the end of the stream, which no event outlasts."""
+        ended = [self._event(i, duration_s) for i in sorted(self._runs)]
+        self._runs = {}
+        return sorted((event for event in ended if event is not None), key=by_start)
+
+    @property
+    def under_way(self) -> list[Event]:
+        """The events that have lasted long enough to be sure of and have not ended, by start; so far, that is."""
+        found = (self._event(i, np.inf) for i in sorted(self._runs))
+        return sorted((event for event in found if event is not None), key=by_start)
+
+    def _push_row(self, row: np.ndarray, *, sounds: bool, ended: list[Event]) -> None:
+        self._active = (row >= np.where(self._active, self._settings.release * self._on, self._on)) & sounds
+        found = np.flatnonzero(self._active).tolist()
+        values = {i: float(row[i]) for i in found}
+        if sounds and not found:
+            values[len(row)] = float(row.max())
+        for i in sorted(self._runs):
+            gap_s = (self._n_rows + (i not in values) - self._runs[i].end) * self._row_s
+            if gap_s >= self._settings.merge_gap_s:
+                event = self._event(i, np.inf)
+                del self._runs[i]
+                if event is not None:
+                    ended.append(event)
+        for i, value in values.items():
+            run = self._runs.setdefault(i, _Run(self._n_rows, self._n_rows, 0.0, 0))
+            run.end, run.total, run.n = self._n_rows + 1, run.total + value, run.n + 1
+        self._n_rows += 1
+
+    def _event(self, i: int, duration_s: float) -> Event | None:
+        """The event of a run, or None where it is too short."""
+        run, label = self._runs[i], self._labels[i]
+        least_s = self._settings.unsure_min_s if label == UNSURE else self._settings.min_duration_s
+        # A row more or less by rounding is no matter of principle: half a row is let pass.
+        if (run.end - run.start + 0.5) * self._row_s < least_s:
+            return None
+        start_s, end_s = run.start * self._row_s, min(run.end * self._row_s, duration_s)
+        return Event(round(start_s, 3), round(end_s, 3), label, round(run.total / run.n, 4))
+
+
+def by_start(event: Event) -> tuple[float, float, str]:
+    """The order of events: by start, then end, then name."""
+    return event.start_s, event.end_s, event.label
+
+
+def find_events(
+    probabilities: np.ndarray,
+    levels: np.ndarray,
+    classes: Sequence[str],
+    thresholds: dict[str, float] | None,
+    *,
+    row_s: float,
+    duration_s: float,
+    settings: EventSettings,
+) -> list[Event]:
+    """All events of a whole grid, by start: `EventFinder` in one go."""
+    finder = EventFinder(classes, thresholds, row_s, settings)
+    return sorted(finder.push(probabilities, levels) + finder.finish(duration_s), key=by_start)
+
+
+def model_thresholds(facts: dict) -> dict[str, float] | None:
+    """The thresholds by class of a model's facts; None where it was not calibrated."""
+    return None if facts["calibration"] is None else facts["calibration"]["thresholds"]

@@ -1,0 +1,80 @@
+"""Trained networks, ready to score segments: a model file with its facts, whatever computes it.
+
+The suffix of the file says what does: `.keras` is run by Keras with the backend that trained it. Nothing heavy is
+imported before a file is opened.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.lib.errors import ModelError
+
+FACTS_NEEDED = {"classes", "featurize", "kind", "segment", "floor", "longest", "scaler_mean", "split", "calibration"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with its facts (see `stages.lib.model_file`).
+
+    `score` takes segments of raw features, float32 of shape (n, length, n_features), n at least 1, and returns
+    probabilities before temperature, float32 of shape (n, n_classes).
+    """
+
+    path: Path
+    facts: dict[str, Any]
+    length: int
+    n_features: int
+    score: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What an opener found in a file; shapes are (length, n_features) of the input and (n_classes,) of the output."""
+
+    facts: dict[str, Any]
+    shape_in: tuple[int, ...]
+    shape_out: tuple[int, ...]
+    score: Callable[[np.ndarray], np.ndarray]
+
+
+def open_model(path: Path) -> Model:
+    """Open a model file. Raises `ModelError` where it is none, or the network is not what its facts say."""
+    if path.suffix not in OPENERS:
+        raise ModelError(f"{path}: expected a model file, which ends in {' or '.join(OPENERS)}")
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model; run 'dvc repro train' or 'dvc checkout'")
+    network = OPENERS[path.suffix](path)
+    facts = network.facts
+    if missing := sorted(FACTS_NEEDED - set(facts)):
+        raise ModelError(f"{path}: expected the facts {missing}, which it lacks; run 'dvc repro train'")
+    if network.shape_out != (len(facts["classes"]),):
+        raise ModelError(
+            f"{path}: has outputs {network.shape_out} for {len(facts['classes'])} classes; run 'dvc repro train'"
+        )
+    if len(network.shape_in) != 2 or network.shape_in[1] != len(facts["scaler_mean"]):
+        raise ModelError(
+            f"{path}: expects segments of shape {network.shape_in}, its facts say {len(facts['scaler_mean'])} "
+            "numbers a frame; run 'dvc repro train'"
+        )
+    return Model(path, facts, *network.shape_in, score=network.score)
+
+
+def _open_keras(path: Path) -> Network:
+    from stages.lib.backend import start_backend
+    from stages.lib.model_file import load_model, read_facts
+
+    facts = read_facts(path)
+    start_backend(facts.get("train", {}).get("backend", "tensorflow"))
+    network = load_model(path)
+
+    def score(segments: np.ndarray) -> np.ndarray:
+        return np.asarray(network.predict_on_batch(segments), dtype=np.float32)
+
+    return Network(facts, tuple(network.input_shape[1:]), tuple(network.output_shape[1:]), score)
+
+
+OPENERS: dict[str, Callable[[Path], Network]] = {".keras": _open_keras}
