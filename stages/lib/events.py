@@ -24,14 +24,15 @@ class EventSettings:
                       the validation fold, where every sound is one of the classes; a caption that is more likely wrong
                       than right helps nobody, and the probability is calibrated, so 0.5
     `release`         share of its threshold that a class must keep to go on: a sound that dies away is still that sound
-    `min_duration_s`  a shorter event is a slip; one row, since segments, four times as long, already smooth
+    `min_duration_s`  a shorter event is a slip; one row, since segments, four times as long, smooth enough
     `merge_gap_s`     a shorter pause is part of the sound, as between two barks
     `unsure_min_s`    the edges of a known sound, where a segment holds it in part, are unsure for about a segment
-    `silence_db`      A-weighted level in dB re full scale of what is silence, see README of the command
+    `silence_db`      A-weighted level in dB re full scale: a row without a louder frame holds no event. Between the
+                      noise of a 16-bit converter, -93, and the softest of 1,015 clips of ESC-10 and UrbanSound8K, -64
     """
 
     confident: float = 0.5
-    release: float = 0.7
+    release: float = 0.85
     min_duration_s: float = 0.5
     merge_gap_s: float = 0.6
     unsure_min_s: float = 2.0
@@ -89,6 +90,16 @@ class EventFinder:
         ended = [self._event(i, duration_s) for i in sorted(self._runs)]
         self._runs = {}
         return sorted((event for event in ended if event is not None), key=by_start)
+
+    def believed(self, probabilities: np.ndarray, level: float) -> list[tuple[str, float]]:
+        """What one segment says by itself: the classes at or over their thresholds, `UNSURE` or nothing, surest first.
+
+        `probabilities` are (n_classes,), `level` in dB. It is known at once, where an event waits for its row.
+        """
+        if level < self._settings.silence_db:
+            return []
+        found = [(self._labels[i], float(probabilities[i])) for i in np.flatnonzero(probabilities >= self._on)]
+        return sorted(found, key=lambda pair: -pair[1]) or [(UNSURE, float(probabilities.max()))]
 
     @property
     def under_way(self) -> list[Event]:

@@ -13,7 +13,7 @@ end, as training has it (`stages.lib.segments`); it counts for the rows that are
 segment is padded as the model's segmenter does. Times count from the first sample.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -50,20 +50,38 @@ class Rows:
         return len(self.levels)
 
 
+@dataclass(frozen=True)
+class Segment:
+    """One segment: when its last sample was heard, its probabilities (n_classes,) after temperature, and the level of
+    its loudest frame in dB.
+    """
+
+    end_s: float
+    probabilities: np.ndarray
+    level: float
+
+
 class Listener:
     """Turns blocks of samples at `sr` Hz into rows of a grid: `push` each block, then `finish`.
 
-    `row_s` is the length of a row in seconds, `duration_s` that of what was heard so far. `newest` has the
-    probabilities (n_classes,) of the newest complete segment, `newest_level` the level of its loudest frame in dB; None
-    before the first.
+    `row_s` is the length of a row in seconds, `duration_s` that of what was heard so far. `newest` is the newest
+    segment that is complete, None before the first.
     """
 
-    def __init__(self, model: Model, sr: int, *, step_s: float = STEP_S, batch_size: int = BATCH) -> None:
+    def __init__(
+        self,
+        model: Model,
+        sr: int,
+        *,
+        step_s: float = STEP_S,
+        batch_size: int = BATCH,
+        on_frames: Callable[[np.ndarray], None] | None = None,
+    ) -> None:
         """Prepare for a stream at `sr` Hz, with a segment every `step_s` seconds, rounded to whole frames.
 
-        Of `batch_size` segments all are scored together; 1 scores each as soon as it is complete. Raises `ModelError`
-        where the network takes other features than its facts say, or segments that lie further apart than they are
-        long.
+        Of `batch_size` segments all are scored together; 1 scores each as soon as it is complete. `on_frames` is
+        called with the features of all new frames, float32 (n, n_features), as for a picture. Raises `ModelError` where
+        the network takes other features than its facts say, or segments would lie further apart than they are long.
         """
         self.model = model
         facts = model.facts
@@ -83,10 +101,10 @@ class Listener:
                 f"{model.length * frame_s:.2f} s; what lies between two segments would never be heard"
             )
         self.row_s = self.step * frame_s
-        self.newest: np.ndarray | None = None
-        self.newest_level = FLOOR_DB
+        self.newest: Segment | None = None
         self._temperature = 1.0 if facts["calibration"] is None else facts["calibration"]["temperature"]
         self._batch_size = batch_size
+        self._on_frames = on_frames
         self._mono = MonoStream(sr, params.sr)
         self._memory = PcenMemory()
         self._group = max(1, round(GROUP_S / frame_s))
@@ -133,7 +151,10 @@ class Listener:
 
     def _add_frames(self, samples: np.ndarray) -> None:
         magnitudes = self._featurizer.magnitudes(samples)
-        self._frames.append(self._featurizer.from_magnitudes(magnitudes, self._memory))
+        frames = self._featurizer.from_magnitudes(magnitudes, self._memory)
+        self._frames.append(frames)
+        if self._on_frames is not None:
+            self._on_frames(frames)
         self._powers.append(self._featurizer.level.frame_powers(magnitudes))
 
     def _n_ready(self) -> int:
@@ -195,8 +216,9 @@ class Listener:
         return to_db(np.array(powers))
 
     def _hear_newest(self, start: int, end: int, probabilities: np.ndarray) -> None:
-        self.newest = probabilities
-        self.newest_level = float(to_db(self._powers.slice(start, end).max()))
+        params = self._featurizer.params
+        end_s = ((end - 1) * params.hop_length + params.win_length) / params.sr
+        self.newest = Segment(end_s, probabilities, float(to_db(self._powers.slice(start, end).max())))
 
     def _drop(self, before: int) -> None:
         self._frames.drop(before - self._frames.start)

@@ -1,6 +1,8 @@
 """Files of other revisions: of a commit, branch, tag or DVC experiment, out of Git, without a checkout."""
 
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from stages.lib.errors import EarError
@@ -23,6 +25,32 @@ def read_revision(revision: str, path: Path) -> str:
     if found.returncode:
         raise EarError(f"{revision}: has no {path}; compare revisions at which the pipeline was run and committed")
     return found.stdout
+
+
+def copy_out(revision: str, folder: Path, choose: Callable[[list[str]], str], into: Path) -> Path:
+    """Copy one file of a folder that DVC tracks, as it is at a revision, into another folder; returns its new path.
+
+    It comes from DVC's cache or, where it is not there, its remote. `choose` picks one of the names. `folder` is
+    relative to the root of the repository, in which this runs. Raises `EarError` where there is no such revision, it
+    has no such folder, or the file cannot be had.
+    """
+    commit = find_commit(revision)
+    from dvc.api import DVCFileSystem  # a second, which only this needs
+    from dvc.exceptions import DvcException
+
+    try:
+        files = DVCFileSystem(url=".", rev=commit)
+        name = choose(sorted(Path(path).name for path in files.ls(folder.as_posix(), detail=False)))
+        # Not get_file, which gives a hard link to DVC's cache: whoever wrote to the copy would write into the cache.
+        with files.open(f"{folder.as_posix()}/{name}", "rb") as source, (into / name).open("wb") as target:
+            shutil.copyfileobj(source, target)
+    except FileNotFoundError:
+        raise EarError(
+            f"{revision}: its {folder} is neither in DVC's cache nor in a remote; run 'dvc pull' or 'dvc repro' there"
+        ) from None
+    except DvcException as error:
+        raise EarError(f"{revision}: DVC cannot give its {folder} ({error})") from None
+    return into / name
 
 
 def find_commit(revision: str) -> str:
