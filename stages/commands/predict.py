@@ -35,7 +35,7 @@ from stages.lib.captions import (
 )
 from stages.lib.errors import AudioError, ModelError, run
 from stages.lib.events import Event, EventFinder, EventSettings, by_start, model_thresholds
-from stages.lib.listening import STEP_S, Listener, Rows
+from stages.lib.listening import Listener, Rows
 from stages.lib.pcm import FORMATS, PcmDecoder
 from stages.lib.scorers import OPENERS, Model, open_model
 
@@ -56,7 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     if args.csv:
         print(CSV_HEAD)
     if args.recordings == [LIVE]:
-        hear_live(model, args)
+        try:
+            hear_live(model, args)
+        except AudioError as error:
+            raise AudioError(f"standard input: {error}") from None
         return
     failed = 0
     for recording in args.recordings:
@@ -326,9 +329,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     events.add_argument(
         "--step",
         type=partial(number, 0.01, None),
-        default=STEP_S,
         metavar="S",
-        help="seconds between segments (%(default)s)",
+        help="seconds between segments (a quarter of one)",
     )
     for option, kind, key, text in (
         ("--confident", share, "confident", "least probability to believe in a class (%(default)s)"),
@@ -375,8 +377,8 @@ def number(low: float | None, high: float | None, text: str) -> float:
     except ValueError:
         value = np.nan
     if not ((low is None or value >= low) and (high is None or value <= high) and np.isfinite(value)):
-        limits = " and ".join([f"at least {low:g}"] * (low is not None) + [f"at most {high:g}"] * (high is not None))
-        raise argparse.ArgumentTypeError(f"expected a number of {limits}, found {text!r}")
+        limits = [f"at {word} {limit:g}" for word, limit in (("least", low), ("most", high)) if limit is not None]
+        raise argparse.ArgumentTypeError(f"expected a number of {' and '.join(limits)}, found {text!r}")
     return value
 
 

@@ -115,7 +115,8 @@ class EventFinder:
             values[len(row)] = float(row.max())
         for i in sorted(self._runs):
             gap_s = (self._n_rows + (i not in values) - self._runs[i].end) * self._row_s
-            if gap_s >= self._settings.merge_gap_s:
+            # What is unsure ends where a class is believed: only a pause of silence is bridged.
+            if gap_s >= self._settings.merge_gap_s or (i == len(row) and found):
                 event = self._event(i, np.inf)
                 del self._runs[i]
                 if event is not None:

@@ -28,7 +28,7 @@ from stages.lib.scorers import Model
 from stages.lib.segments import make_segmenter
 from stages.lib.spectrogram import FeaturizeParams, Featurizer, PcenMemory
 
-STEP_S = 0.5  # seconds between segments; the collar within which events are usually counted as found
+SEGMENTS_A_LENGTH = 4  # segments that begin within the length of one: each 0.5 s for one of 2 s
 BATCH = 64  # segments that are scored at once where all are there
 GROUP_S = 0.1  # seconds of frames that are computed at once: what a live stream waits for
 
@@ -73,11 +73,12 @@ class Listener:
         model: Model,
         sr: int,
         *,
-        step_s: float = STEP_S,
+        step_s: float | None = None,
         batch_size: int = BATCH,
         on_frames: Callable[[np.ndarray], None] | None = None,
     ) -> None:
-        """Prepare for a stream at `sr` Hz, with a segment every `step_s` seconds, rounded to whole frames.
+        """Prepare for a stream at `sr` Hz, with a segment every `step_s` seconds, rounded to whole frames; None for a
+        quarter of a segment.
 
         Of `batch_size` segments all are scored together; 1 scores each as soon as it is complete. `on_frames` is
         called with the features of all new frames, float32 (n, n_features), as for a picture. Raises `ModelError` where
@@ -94,7 +95,7 @@ class Listener:
                 "'dvc repro train'"
             )
         frame_s = params.hop_length / params.sr
-        self.step = max(1, round(step_s / frame_s))
+        self.step = max(1, round(model.length / SEGMENTS_A_LENGTH if step_s is None else step_s / frame_s))
         if self.step > model.length:
             raise ModelError(
                 f"a step of {step_s:g} s is longer than a segment of {model.path.name}, "
@@ -235,7 +236,7 @@ class Listener:
 
 
 def listen(
-    model: Model, blocks: Iterable[np.ndarray], sr: int, *, step_s: float = STEP_S, batch_size: int = BATCH
+    model: Model, blocks: Iterable[np.ndarray], sr: int, *, step_s: float | None = None, batch_size: int = BATCH
 ) -> Iterator[Rows]:
     """Yield the rows of a stream of blocks as they become final, see `Listener`; some may be empty."""
     listener = Listener(model, sr, step_s=step_s, batch_size=batch_size)

@@ -7,6 +7,7 @@ from stages.lib.errors import AudioError
 # Names as ffmpeg has them: bytes a sample.
 FORMATS = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
 HEADERS = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3")
+LONGEST_MARK = max(map(len, HEADERS))  # bytes
 
 
 class PcmDecoder:
@@ -26,11 +27,14 @@ class PcmDecoder:
         the stream begins as a file does: its header would be heard as a click, and its samples perhaps as noise.
         """
         data = self._left + data
-        if not self._begun and len(data) >= 4:
+        if not self._begun:
+            if len(data) < LONGEST_MARK:
+                self._left = data
+                return np.zeros((0, self._n_channels), np.float32)
             self._begun = True
             if data.startswith(HEADERS):
                 raise AudioError(
-                    f"standard input begins with {data[:4]!r}, the header of a file; send raw samples, as arecord does "
+                    f"begins with {data[:4]!r}, the header of a file; send raw samples, as arecord does "
                     "with -t raw and ffmpeg with -f s16le"
                 )
         n_bytes = FORMATS[self._encoding] * self._n_channels

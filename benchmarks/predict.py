@@ -1,0 +1,182 @@
+"""How fast predict is, how much memory it takes, how late its captions come, and how long it takes to start.
+
+    python -m benchmarks.predict [--model FILE] [--only speed|memory|captions|start]
+
+speed     times real time on a recording of ten minutes, after start: all of it, and its parts. Goal: 100 on two cores
+memory    the peak of a program that hears 1 hour and 10 hours; the recording is noise that is made block by block, so
+          that it needs no disk. Goal: the same
+captions  raw samples at 44,100 Hz are sent as a microphone would, in real time, to the command on its own terminal;
+          seconds from the end of a segment until its caption is there. Goal: 0.5
+start     a recording of 1 s, from start to end, beside the import of Keras alone. Goals: at most 2 s more, with an
+          exported model less than 2 s in all
+
+Other work on the machine falsifies all but memory, so its load is printed first.
+"""
+
+import argparse
+import os
+import pty
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from stages.commands.predict import MODELS, choose_model
+from stages.lib.audio import audio_blocks, open_audio
+from stages.lib.events import EventFinder, EventSettings, model_thresholds
+from stages.lib.listening import BATCH, Listener
+from stages.lib.scorers import open_model
+
+SPEED_S = 600
+LIVE_S = 20
+ROUNDS = 3
+PREDICT = [sys.executable, "-m", "stages.commands.predict"]
+# Hears hours of noise and tells its peak in KiB. What the system tells to a parent begins at the parent's own size.
+HEAR_HOURS = """
+import re, sys
+from pathlib import Path
+import numpy as np
+from stages.lib.events import EventFinder, EventSettings, model_thresholds
+from stages.lib.listening import Listener
+from stages.lib.scorers import open_model
+
+model, hours = open_model(Path(sys.argv[1])), float(sys.argv[2])
+listener = Listener(model, 22050)
+finder = EventFinder(model.facts["classes"], model_thresholds(model.facts), listener.row_s, EventSettings())
+rng, n_events = np.random.default_rng(0), 0
+for _ in range(round(hours * 360)):
+    block = (10 ** rng.uniform(-4, -1) * rng.standard_normal((220500, 1), np.float32)).astype(np.float32)
+    rows = listener.push(block)
+    n_events += len(finder.push(rows.probabilities, rows.levels))
+rows = listener.finish()
+n_events += len(finder.push(rows.probabilities, rows.levels)) + len(finder.finish(listener.duration_s))
+print(n_events, re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+"""
+
+
+def main() -> None:
+    """Print what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, help="a model file; default: that of the workspace")
+    measures = {"speed": print_speed, "memory": print_memory, "captions": print_captions, "start": print_start}
+    parser.add_argument("--only", choices=measures)
+    args = parser.parse_args()
+    model = args.model or MODELS / choose_model(None, [path.name for path in MODELS.glob("*.keras")])
+    print(f"{os.cpu_count()} cores, load of other work {os.getloadavg()[0]:.2f}; {model}")
+    for name, measure in measures.items():
+        if args.only in (None, name):
+            measure(model)
+
+
+def best(action: Callable[[], object]) -> float:
+    """The least seconds of some rounds."""
+    taken = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - begun)
+    return min(taken)
+
+
+def print_speed(path: Path) -> None:
+    """Time the hearing of files and its parts."""
+    model = open_model(path)
+    mute = replace(model, score=lambda segments: np.full((len(segments), len(model.facts["classes"])), 0.1, np.float32))
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        for sr, n_channels in ((22050, 1), (44100, 2)):
+            file = Path(folder) / f"{sr}.wav"
+            soundfile.write(file, 0.05 * rng.standard_normal((SPEED_S * sr, n_channels)), sr)
+
+            def hear(scored_by: object, file: Path = file) -> None:
+                with open_audio(file) as opened:
+                    listener = Listener(scored_by, opened.samplerate)
+                    thresholds = model_thresholds(model.facts)
+                    finder = EventFinder(model.facts["classes"], thresholds, listener.row_s, EventSettings())
+                    for block in audio_blocks(opened):
+                        rows = listener.push(block)
+                        finder.push(rows.probabilities, rows.levels)
+                    rows = listener.finish()
+                    finder.push(rows.probabilities, rows.levels)
+
+            hear(model)  # the first batch of each size takes long
+            whole, front = best(lambda hear=hear: hear(model)), best(lambda hear=hear: hear(mute))
+            print(
+                f"speed: {sr} Hz, {n_channels} channels: {SPEED_S / whole:.0f} times real time; of each second "
+                f"{1000 * front / SPEED_S:.2f} ms for all but the network, "
+                f"{1000 * (whole - front) / SPEED_S:.2f} ms for the network, {BATCH} segments at once"
+            )
+
+
+def print_memory(path: Path) -> None:
+    """Tell the peak for 1 and 10 hours."""
+    for hours in (1, 10):
+        begun = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", HEAR_HOURS, str(path), str(hours)], capture_output=True, text=True, check=True
+        )
+        n_events, peak = map(int, done.stdout.split())
+        print(
+            f"memory: {hours} h of noise, {n_events} events: peak {peak / 1024:.0f} MiB, "
+            f"{time.perf_counter() - begun:.0f} s with the making of the noise"
+        )
+
+
+def print_captions(path: Path) -> None:
+    """Tell how late captions come."""
+    sr = 44100
+    y = (0.05 * np.random.default_rng(0).standard_normal(LIVE_S * sr) * 32767).astype("<i2")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*PREDICT, "-", "--sr", str(sr), "--model", str(path)], stdin=subprocess.PIPE, stdout=theirs,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    process.stderr.readline()
+    time.sleep(3)  # until it waits for samples
+    begun, sent, text, late = time.perf_counter(), 0, "", []
+    while sent < len(y):
+        due = round((time.perf_counter() - begun) * sr)
+        if due - sent >= sr // 50:  # 20 ms at a time
+            process.stdin.write(y[sent:due].tobytes())
+            process.stdin.flush()
+            sent = due
+        try:
+            text += os.read(ours, 4096).decode()
+        except BlockingIOError:
+            time.sleep(0.002)
+            continue
+        now = time.perf_counter() - begun
+        late += [
+            now - float(at[0]) * 60 - float(at[1]) for at in re.findall(r"\x1b\[K(\d\d):(\d\d\.\d)  (?!.* to )", text)
+        ]
+        text = ""
+    process.stdin.close()
+    process.wait()
+    print(f"captions: {len(late)} of {LIVE_S} s; median {np.median(late):.2f} s, latest {max(late):.2f} s (to 0.05 s)")
+
+
+def print_start(path: Path) -> None:
+    """Time the command on one second, and the import of Keras."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a.wav"
+        soundfile.write(file, np.zeros(22050), 22050)
+
+        def start(*command: str) -> float:
+            return best(lambda: subprocess.run(command, capture_output=True, check=True))
+
+        keras = start(sys.executable, "-c", "from stages.lib.backend import start_backend; start_backend('tensorflow')")
+        whole = start(*PREDICT, str(file), "--model", str(path))
+        print(f"start: {whole:.1f} s in all; the import of Keras takes {keras:.1f} s by itself")
+
+
+if __name__ == "__main__":
+    main()
