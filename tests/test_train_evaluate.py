@@ -1,6 +1,7 @@
 """Train and evaluate as stages, on tones."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,15 @@ import pytest
 from conftest import ROOT, TONES_HZ, run_featurize, write_params
 
 from stages import evaluate, scale, train
+from stages.commands import predict
+from stages.lib.audio import read_audio
+from stages.lib.calibration import apply_temperature
 from stages.lib.errors import DataError, ModelError
 from stages.lib.features import fold_file
 from stages.lib.files import read_json
+from stages.lib.listening import Listener
 from stages.lib.model_file import read_facts
+from stages.lib.scorers import open_model
 from stages.lib.scoring import EvaluateParams, flat_metrics
 from stages.lib.scoring import score as score_tables
 
@@ -75,6 +81,35 @@ def test_segments_average_to_their_clips(learned):
     # 1.1 s in segments of 0.5 s: 0, 0.25 and 0.5 s in whole frames of 16 ms, and the last one aligned to the end
     starts = segments.loc[segments["clip"] == "fold3/low-3.wav", "start_s"].tolist()
     assert starts == pytest.approx([0, 16 * 0.016, 32 * 0.016, 37 * 0.016])
+
+
+def test_predict_hears_each_segment_as_evaluate_does(learned, tones):
+    """The front end of a stream against that of the pipeline: decoding, resampling, frames, segments, temperature."""
+    model = open_model(learned / "models/fold_3.keras")
+    segments = pd.read_csv(learned / "segments/fold_3.csv")
+    heard = []
+
+    def score(batch):
+        heard.append(model.score(batch))
+        return heard[-1]
+
+    for clip, rows in segments.groupby("clip"):
+        heard.clear()
+        samples, sr = read_audio(tones / "raw/audio" / clip)
+        listener = Listener(replace(model, score=score), sr, step_s=0.25, batch_size=2)
+        for block in np.array_split(samples, 5):
+            listener.push(block)
+        listener.finish()
+        found = apply_temperature(np.concatenate(heard), model.facts["calibration"]["temperature"])
+        np.testing.assert_allclose(found, rows[["p_low", "p_middle", "p_high"]], atol=1e-5)
+
+
+def test_predict_names_a_tone(learned, tones, capsys):
+    recording = tones / "raw/audio/fold3/high-3.wav"
+    predict.main([str(recording), f"--model={learned / 'models/fold_3.keras'}", "--csv", "--confident=0.4"])
+    head, *events = capsys.readouterr().out.splitlines()
+    assert head == "file,start_s,end_s,class,confidence"
+    assert [line.split(",")[3] for line in events] == ["high"]
 
 
 def test_the_numbers_of_a_class_carry_its_name(learned, tone_features, small_params, tmp_path):
