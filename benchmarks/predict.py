@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from stages.commands.predict import MODELS, choose_model
 from stages.lib.audio import audio_blocks, open_audio
+from stages.lib.choosing import MODELS, choose_model
 from stages.lib.events import EventFinder, EventSettings, model_thresholds
 from stages.lib.listening import BATCH, Listener
 from stages.lib.scorers import open_model

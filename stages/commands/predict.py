@@ -33,14 +33,13 @@ from stages.lib.captions import (
     json_line,
     table,
 )
-from stages.lib.errors import AudioError, ModelError, run
+from stages.lib.choosing import MODELS, choose_model
+from stages.lib.errors import AudioError, run
 from stages.lib.events import Event, EventFinder, EventSettings, by_start, model_thresholds
 from stages.lib.listening import Listener, Rows
 from stages.lib.pcm import FORMATS, PcmDecoder
 from stages.lib.scorers import OPENERS, Model, open_model
 
-MODELS = Path("data/models")  # an out of train in dvc.yaml
-EVERYTHING = "all"  # the name that train gives to a model without a test fold
 LIVE = "-"
 LONG_S = 120.0  # seconds of a recording from which on a bar tells how far it is
 READ_BYTES = 1 << 16  # of standard input at most at once
@@ -82,28 +81,6 @@ def find_model(wanted: str | None, revision: str | None, scratch: Path) -> Path:
     from stages.lib.revisions import copy_out
 
     return copy_out(revision, MODELS, partial(choose_model, wanted), scratch)
-
-
-def choose_model(wanted: str | None, names: list[str]) -> str:
-    """The file of the model to use among `names`: the one asked for, the one on everything, or the only one.
-
-    Raises `ModelError` where there is none such, or several and none on everything.
-    """
-    models = [name.removesuffix(".keras") for name in names if name.endswith(".keras")]
-    if not models:
-        raise ModelError(f"{MODELS}: holds no model; run 'dvc repro train', or 'dvc pull' where it was run before")
-    if wanted is not None:
-        if wanted not in models:
-            raise ModelError(f"{MODELS}: has no model {wanted!r}; it has {', '.join(models)}")
-        return f"{wanted}.keras"
-    if EVERYTHING in models:
-        return f"{EVERYTHING}.keras"
-    if len(models) > 1:
-        raise ModelError(
-            f"{MODELS}: holds {', '.join(models)}, each without another part of the data; choose one, such as with "
-            f"--model {models[0]}, or train one on everything (split.test_folds=[])"
-        )
-    return f"{models[0]}.keras"
 
 
 def describe(model: Model, revision: str | None) -> str:
@@ -330,7 +307,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--step",
         type=partial(number, 0.01, None),
         metavar="S",
-        help="seconds between segments (a quarter of one)",
+        help="seconds between segments (0.5, or half of a segment where that is less)",
     )
     for option, kind, key, text in (
         ("--confident", share, "confident", "least probability to believe in a class (%(default)s)"),

@@ -28,7 +28,7 @@ from stages.lib.scorers import Model
 from stages.lib.segments import make_segmenter
 from stages.lib.spectrogram import FeaturizeParams, Featurizer, PcenMemory
 
-SEGMENTS_A_LENGTH = 4  # segments that begin within the length of one: each 0.5 s for one of 2 s
+STEP_S = 0.5  # seconds between segments; the collar within which events are usually counted as found
 BATCH = 64  # segments that are scored at once where all are there
 GROUP_S = 0.1  # seconds of frames that are computed at once: what a live stream waits for
 
@@ -77,8 +77,8 @@ class Listener:
         batch_size: int = BATCH,
         on_frames: Callable[[np.ndarray], None] | None = None,
     ) -> None:
-        """Prepare for a stream at `sr` Hz, with a segment every `step_s` seconds, rounded to whole frames; None for a
-        quarter of a segment.
+        """Prepare for a stream at `sr` Hz, with a segment every `step_s` seconds, rounded to whole frames; None for
+        `STEP_S`, or half of a segment where that is less.
 
         Of `batch_size` segments all are scored together; 1 scores each as soon as it is complete. `on_frames` is
         called with the features of all new frames, float32 (n, n_features), as for a picture. Raises `ModelError` where
@@ -95,7 +95,9 @@ class Listener:
                 "'dvc repro train'"
             )
         frame_s = params.hop_length / params.sr
-        self.step = max(1, round(model.length / SEGMENTS_A_LENGTH if step_s is None else step_s / frame_s))
+        if step_s is None:
+            step_s = min(STEP_S, model.length * frame_s / 2)
+        self.step = max(1, round(step_s / frame_s))
         if self.step > model.length:
             raise ModelError(
                 f"a step of {step_s:g} s is longer than a segment of {model.path.name}, "
