@@ -71,7 +71,7 @@ def read_lines(text):
 
 
 def test_a_table_for_people(recording, capsys):
-    predict.main([str(recording), "--unsure-after", "0.3"])
+    predict.main([str(recording), "--unsure-after", "0.3", "--step", "0.128"])
     out, err = capsys.readouterr()
     assert re.fullmatch(
         rf"{recording} \(00:09\.0\)\n"
