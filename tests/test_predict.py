@@ -491,3 +491,10 @@ def test_a_model_of_a_revision_is_copied_out_of_the_cache(repository, tmp_path):
     (tmp_path / "gone").mkdir()
     with pytest.raises(EarError, match=r"HEAD~1: its data/models is neither in DVC's cache nor in a remote"):
         copy_out("HEAD~1", predict.MODELS, min, tmp_path / "gone")
+
+
+def test_the_command_starts_without_what_it_may_not_need():
+    heavy = {"pandas", "matplotlib", "sklearn", "scipy.optimize", "scipy.stats", "dvc", "librosa", "tqdm", "keras"}
+    code = f"import sys, stages.commands.predict; print(sorted({heavy} & {{*sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

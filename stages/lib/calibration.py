@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import scipy.optimize
 
 from stages.lib.segments import average_segments
 
@@ -28,6 +27,8 @@ def fit_calibration(
     are `class_ids` (n_clips,). The temperature has the least cross-entropy of clips, the threshold the best F1 of its
     class among all that tell two clips apart; 0.5 for a class without a clip. Both rounded to 4 decimals.
     """
+
+    import scipy.optimize  # only to fit; what applies a temperature need not wait for it
 
     def clips(temperature: float) -> np.ndarray:
         return average_segments(apply_temperature(probabilities, temperature), clip_rows)

@@ -8,12 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
-import pandas as pd
 
 from stages.lib.errors import DataError, EarError
+
+if TYPE_CHECKING:
+    import pandas as pd  # a second or two, which a command that writes no table need not wait
 
 
 @contextmanager
@@ -74,7 +76,7 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: cannot be read ({error}); run 'dvc repro'") from None
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write `table` as UTF-8 CSV with LF line ends and no index."""
     with whole_file(path) as beside:
         table.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")

@@ -6,14 +6,16 @@ of the clip is left out and nothing but the clip is in. Only a clip shorter than
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from stages.lib.framing import n_frames
 from stages.lib.params import section
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @section("segment")
@@ -82,8 +84,10 @@ def make_segmenter(facts: dict[str, Any]) -> Segmenter:
     return Segmenter(length, step, fill=mean if params.pad == "mask" else np.full_like(mean, facts["floor"]))
 
 
-def segment_table(clips: pd.DataFrame, segmenter: Segmenter) -> pd.DataFrame:
+def segment_table(clips: "pd.DataFrame", segmenter: Segmenter) -> "pd.DataFrame":
     """A row a segment of the rows of `clips` (a features index): `clip_row` (its position in `clips`) and `start`."""
+    import pandas as pd  # a second or two, which cutting alone, as predict does, need not wait
+
     rows: Iterable[tuple[int, int]] = (
         (clip_row, start) for clip_row, n in enumerate(clips["n_frames"]) for start in segmenter.starts(n)
     )
