@@ -1,9 +1,10 @@
 """Trained networks, ready to score segments: a model file with its facts, whatever computes it.
 
-The suffix of the file says what does: `.keras` is run by Keras with the backend that trained it. Nothing heavy is
-imported before a file is opened.
+The suffix of the file says what does: `.keras` is run by Keras with the backend that trained it, `.onnx` (see
+`stages.lib.exporting`) by onnxruntime alone. Nothing heavy is imported before a file is opened.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from stages.lib.errors import ModelError
 
 FACTS_NEEDED = {"classes", "featurize", "kind", "segment", "floor", "longest", "scaler_mean", "split", "calibration"}
+ONNX_FACTS = "urban_ear"  # the key of the metadata of an ONNX file that holds the facts as JSON
 
 
 @dataclass(frozen=True)
@@ -77,4 +79,36 @@ def _open_keras(path: Path) -> Network:
     return Network(facts, tuple(network.input_shape[1:]), tuple(network.output_shape[1:]), score)
 
 
-OPENERS: dict[str, Callable[[Path], Network]] = {".keras": _open_keras}
+def _open_onnx(path: Path) -> Network:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise ModelError(f"{path}: needs onnxruntime, which is not installed; pip install onnxruntime") from None
+    from onnxruntime.capi import onnxruntime_pybind11_state as faults  # which have no base of their own
+
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except (
+        faults.Fail,
+        faults.InvalidArgument,
+        faults.InvalidGraph,
+        faults.InvalidProtobuf,
+        faults.NotImplemented,
+        faults.RuntimeException,
+    ) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{path}: onnxruntime cannot load it ({reason}); export the model again") from None
+    found = session.get_modelmeta().custom_metadata_map
+    try:
+        facts = json.loads(found[ONNX_FACTS])
+        (given,), (made,) = session.get_inputs(), session.get_outputs()
+    except (KeyError, ValueError):
+        raise ModelError(f"{path}: not a model of this pipeline; make one with 'stages.commands.export'") from None
+
+    def score(segments: np.ndarray) -> np.ndarray:
+        return session.run([made.name], {given.name: segments})[0]
+
+    return Network(facts, tuple(given.shape[1:]), tuple(made.shape[1:]), score)
+
+
+OPENERS: dict[str, Callable[[Path], Network]] = {".keras": _open_keras, ".onnx": _open_onnx}
