@@ -12,11 +12,15 @@ out  `--metrics`    flat numbers: `n_clips`, `n_folds` and those of `stages.lib.
                     class), from which all else follows: `scores.csv`, `folds.csv`, `classes.csv`, `groups.csv`,
                     `calibration.csv` (see `stages.lib.scoring.Results`), `confusions.csv`, `mistakes.csv` (see
                     `stages.lib.mistakes`), `precision_recall.csv`, `roc.csv` (means of the classes), pictures, and
-                    `report.html`, which neither Git nor DVC tracks
+                    `report.html`, which neither Git nor DVC tracks. Of recordings made of test clips over noise
+                    (`stages.lib.soundscapes`): `soundscapes.csv`, a row an event: fold, soundscape, kind (`true` or
+                    `heard`), start_s, end_s, class, clip and snr_db (of a true one), confidence (of a heard one), and
+                    `soundscape_classes.csv` (see `stages.lib.event_scoring.summarise`)
 """
 
 import argparse
 import hashlib
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,16 +42,20 @@ from stages.lib.evaluate_figures import (
     plot_precision_recall,
     plot_reliability,
     plot_roc,
+    plot_soundscape,
 )
+from stages.lib.event_scoring import COLLAR_S, count_events, summarise
 from stages.lib.features import Features, open_features
 from stages.lib.figures import save_figure
 from stages.lib.files import whole_folder, write_csv, write_json
+from stages.lib.listening import make_featurizer
 from stages.lib.mistakes import find_mistakes, rank_confusions
 from stages.lib.model_file import load_model, read_facts
 from stages.lib.params import load_params
 from stages.lib.progress import progress
 from stages.lib.published import read_published
 from stages.lib.report import LISTEN_SR, Run, render_report
+from stages.lib.scorers import open_model
 from stages.lib.scoring import (
     DECIMALS,
     EvaluateParams,
@@ -58,12 +66,14 @@ from stages.lib.scoring import (
     score,
 )
 from stages.lib.segments import average_segments, make_segmenter
+from stages.lib.soundscapes import Shown, build_soundscapes, hear, known
 
 SEGMENTS_A_BATCH = 128
 CLIP_COLUMNS = ["clip", "fold", "source", "salience", "duration_s"]
 FACTS_NEEDED = {
     "name", "train", "classes", "featurize", "segment", "floor", "longest", "scaler_mean", "split", "calibration",
 }  # fmt: skip
+SOUNDSCAPE = "soundscape.png"
 PICTURES = {
     "confusion.png": "Clips by true and predicted class.",
     "confusion_shares.png": "The same in per cent of the true class.",
@@ -88,13 +98,18 @@ def main(argv: list[str] | None = None) -> None:
     results = score(predictions, segments, features.classes, params)
     mistakes = find_mistakes(predictions, features.classes)
     confusions = rank_confusions(mistakes, predictions["truth"].value_counts())
-    metrics = {"n_clips": len(predictions), "n_folds": len(results.folds), **flat_metrics(results)}
+    shown, soundscapes, counts = hear_soundscapes(models, features, args.raw / "audio", params)
+    events, event_scores = summarise(counts)
+    metrics = {"n_clips": len(predictions), "n_folds": len(results.folds), **flat_metrics(results), **event_scores}
     write_json(args.metrics, metrics)
     with whole_folder(args.plots) as plots:
         write_tables(plots, predictions, results, features.classes)
         write_csv(plots / "confusions.csv", confusions.round(DECIMALS))
         write_csv(plots / "mistakes.csv", mistakes)
+        write_csv(plots / "soundscapes.csv", soundscapes)
+        write_csv(plots / "soundscape_classes.csv", events.round(DECIMALS))
         draw_pictures(plots, predictions, results, features)
+        draw_soundscape(plots, shown, features)
         page = render_report(
             Run(
                 features.facts["dataset"],
@@ -106,6 +121,9 @@ def main(argv: list[str] | None = None) -> None:
             results,
             confusions,
             mistakes,
+            events,
+            metrics,
+            plots / SOUNDSCAPE,
             list_pictures(plots, args.training),
             partial(load_clip, args.raw / "audio"),
             published,
@@ -186,6 +204,42 @@ def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.Dat
     )
 
 
+def hear_soundscapes(
+    models: list[tuple[Path, dict[str, Any]]], features: Features, audio: Path, params: EvaluateParams
+) -> tuple[Shown | None, pd.DataFrame, dict[int, pd.DataFrame]]:
+    """Build soundscapes of each test fold and let its model hear them.
+
+    Returns the first of them to be drawn (None without any), a row an event of all, and the counts of each fold.
+    """
+    rows, counts, shown = [], {}, None
+    for path, facts in models:
+        fold, sr = facts["split"]["test"], facts["featurize"]["sr"]
+        if fold is None or not params.n_soundscapes:
+            continue
+        model = open_model(path)
+        soundscapes = build_soundscapes(
+            features.clips([fold]),
+            lambda clip, sr=sr: load_mono(audio / clip, sr),
+            sr=sr,
+            n=params.n_soundscapes,
+            duration_s=params.soundscape_s,
+            snr_db=tuple(params.soundscape_snr_db),
+            seed=(params.seed, fold),
+        )
+        of_fold = []
+        with progress(total=params.n_soundscapes, desc=f"soundscapes {facts['name']}", unit="soundscapes") as bar:
+            for number, soundscape in enumerate(soundscapes, start=1):
+                heard = hear(model, soundscape.y, sr)
+                shown = shown or Shown(soundscape, heard, make_featurizer(model)(soundscape.y), facts)
+                rows += [{"kind": "true", "fold": fold, "soundscape": number, **asdict(p)} for p in soundscape.placed]
+                rows += [{"kind": "heard", "fold": fold, "soundscape": number, **asdict(event)} for event in heard]
+                of_fold.append(count_events(soundscape.truth, known(heard), features.classes))
+                bar.update()
+        counts[fold] = sum(of_fold)
+    columns = ["fold", "soundscape", "kind", "start_s", "end_s", "label", "clip", "snr_db", "confidence"]
+    return shown, pd.DataFrame(rows, columns=columns).rename(columns={"label": "class"}), counts
+
+
 def add_probabilities(table: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """Add the most probable class as `predicted` and the probability of each class, rounded as it is stored."""
     predicted = np.array(classes)[probabilities.argmax(axis=1)]
@@ -222,6 +276,11 @@ def draw_pictures(plots: Path, predictions: pd.DataFrame, results: Results, feat
         save_figure(plots / name, figure)
 
 
+def draw_soundscape(plots: Path, shown: Shown | None, features: Features) -> None:
+    """Draw the first soundscape, or that there is none."""
+    save_figure(plots / SOUNDSCAPE, plot_soundscape(shown, features.facts["dataset"]["title"]))
+
+
 def list_pictures(plots: Path, training: Path) -> list[tuple[Path, str]]:
     """The pictures of the report with what each shows, those of training last."""
     own = [(plots / name, text) for name, text in PICTURES.items()]
@@ -235,11 +294,19 @@ def load_clip(audio: Path, clip: str) -> np.ndarray:
 
 def closing_lines(metrics: dict[str, Any], features: Features, plots: Path) -> str:
     """The result, and where to look at it."""
+    heard = ""
+    if "soundscape_event_f1" in metrics:
+        heard = (
+            f"\nevaluate: {metrics['n_soundscape_events']} events in soundscapes of test clips: "
+            f"F1 {metrics['soundscape_event_f1']:.3f} within {COLLAR_S:g} s, "
+            f"{metrics['soundscape_intersection_f1']:.3f} by intersection, "
+            f"{metrics['soundscape_second_f1']:.3f} second by second"
+        )
     where = f"evaluate: report in {plots / 'report.html'}; plots of several revisions: dvc plots diff"
     if not metrics["n_folds"]:
         return f"evaluate: no model has a test fold, so there is no accuracy to report\n{where}"
     return (
-        f"evaluate: data: {features.facts['dataset']['title']}\n{where}\n"
+        f"evaluate: data: {features.facts['dataset']['title']}\n{where}{heard}\n"
         f"evaluate: test accuracy {metrics['accuracy']:.1%} of {metrics['n_clips']} clips "
         f"(95 % interval {metrics['accuracy_low']:.1%} to {metrics['accuracy_high']:.1%}, by resampling sources), "
         f"macro F1 {metrics['macro_f1']:.3f}, folds tested: {metrics['n_folds']}"

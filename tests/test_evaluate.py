@@ -130,7 +130,9 @@ def test_a_model_on_everything_gives_empty_tables_pictures_and_a_page(features, 
         "roc",
     ):
         assert pd.read_csv(tmp_path / f"plots/{table}.csv").empty
-    for picture in evaluate.PICTURES:
+    assert pd.read_csv(tmp_path / "plots/soundscapes.csv").empty
+    assert pd.read_csv(tmp_path / "plots/soundscape_classes.csv").empty
+    for picture in [*evaluate.PICTURES, evaluate.SOUNDSCAPE]:
         assert (tmp_path / "plots" / picture).stat().st_size > 0
     assert "nothing to score" in (tmp_path / "plots/report.html").read_text()
 

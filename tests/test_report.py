@@ -24,13 +24,16 @@ from stages.lib.evaluate_figures import (
     plot_reliability,
     plot_roc,
 )
+from stages.lib.event_scoring import COUNTS, summarise
 from stages.lib.figures import save_figure
 from stages.lib.mistakes import find_mistakes, rank_confusions
 from stages.lib.published import differences, find_protocol, read_published
 from stages.lib.report import LISTEN_S, LISTEN_SR, N_MISTAKES, Run, choose_mistakes, encode_mp3, render_report
 from stages.lib.scoring import EvaluateParams, count_confusions, score
 
-PARAMS = EvaluateParams(n_bootstrap=20, calibration_bins=10, seed=1)
+PARAMS = EvaluateParams(
+    n_bootstrap=20, calibration_bins=10, n_soundscapes=0, soundscape_s=6.0, soundscape_snr_db=[6.0, 20.0], seed=1
+)
 NAMES = ["siren", "<b>dog & bark</b>", "car_horn"]  # a class may be called anything
 DATA = {"name": "sample", "title": "Sample (synthetic)", "synthetic": True, "licence": "CC0-1.0", "citation": None}
 
@@ -73,14 +76,33 @@ def load_tone(clip):
     return np.sin(np.arange(10 * LISTEN_SR) / 10).astype(np.float32)
 
 
-def render(predictions, data=DATA, classes=NAMES, models=None, pictures=(), load=load_tone):
+def render(predictions, data=DATA, classes=NAMES, models=None, pictures=(), load=load_tone, counts=None):
     models = models or [facts(1), facts(2, train=(1,))]
     results = score(predictions, predictions, classes, PARAMS)
     mistakes = find_mistakes(predictions, classes)
     confusions = rank_confusions(mistakes, predictions["truth"].value_counts())
     run = Run(data, classes, len(predictions), [1, 2], models)
     protocols = read_published(ROOT / "data/published.yaml")
-    return render_report(run, results, confusions, mistakes, pictures, load, protocols, "0123abcd")
+    events, numbers = summarise(counts or {})
+    soundscape = ROOT / "metrics/evaluate/confusion.png"  # any picture will do
+    return render_report(
+        run, results, confusions, mistakes, events, numbers, soundscape, pictures, load, protocols, "0123abcd"
+    )
+
+
+def test_soundscapes_have_their_scores_and_classes():
+    counts = pd.DataFrame([[3, 1, 2] * 3, [0] * 9], columns=COUNTS, index=pd.Index(NAMES[::2], name="class"))
+    names = NAMES[::2]
+    page = render(generate(), counts={1: counts})
+    assert '<td>event F1</td><td class="n">0.667</td>' in page
+    assert f'<tr><td>{names[0]}</td><td class="n">4</td><td class="n">0.667</td>' in page
+    assert f'<tr><td>{names[1]}</td><td class="n">0</td>' not in page
+
+
+def test_without_soundscapes_the_page_says_so():
+    section = render(generate()).split('<h2 id="soundscapes">')[1].split("<h2")[0]
+    assert "None was made." in section
+    assert "<img" not in section
 
 
 @pytest.fixture(scope="module")

@@ -146,11 +146,44 @@ def test_curves_have_a_row_an_epoch(learned, which):
 
 def test_evaluate_writes_its_tables_pictures_and_report(learned):
     written = {path.name for path in (learned / "metrics/evaluate").iterdir()}
-    tables = ["predictions", "scores", "folds", "classes", "groups", "calibration", "confusions", "mistakes"]
+    tables = [
+        "soundscapes",
+        "soundscape_classes",
+        "predictions",
+        "scores",
+        "folds",
+        "classes",
+        "groups",
+        "calibration",
+        "confusions",
+        "mistakes",
+    ]
     assert written == {f"{name}.csv" for name in [*tables, "precision_recall", "roc"]} | {
         *evaluate.PICTURES,
+        evaluate.SOUNDSCAPE,
         "report.html",
     }
+
+
+def test_soundscapes_of_the_test_fold_are_heard(learned, tones, tone_features, small_params, tmp_path):
+    """Tones are heard where they are; each has the clips of its own test fold, and a second run the same bytes."""
+    params = small_params | {"evaluate": small_params["evaluate"] | {"n_soundscapes": 3, "soundscape_s": 8.0}}
+    shutil.copytree(learned / "models", tmp_path / "models")
+    shutil.copytree(tones / "raw", tmp_path / "raw")
+    run_stages(tmp_path, tone_features, params, ["evaluate"])
+    metrics = read_json(tmp_path / "metrics/evaluate.json")
+    events = pd.read_csv(tmp_path / "metrics/evaluate/soundscapes.csv")
+    true = events.query("kind == 'true'")
+    assert metrics["n_soundscape_events"] == len(true) > 6
+    assert set(true["clip"].str.split("/").str[0]) == {"fold3"}
+    assert set(true["fold"]) == {3}
+    assert set(true["soundscape"]) == {1, 2, 3}
+    assert metrics["soundscape_second_f1"] > 0.2  # a training of seconds is right, but seldom sure enough to say so
+    classes = pd.read_csv(tmp_path / "metrics/evaluate/soundscape_classes.csv")
+    assert classes["n_events"].sum() == len(true)
+    first = content(tmp_path / "metrics")
+    run_stages(tmp_path, tone_features, params, ["evaluate"])
+    assert content(tmp_path / "metrics") == first
 
 
 def test_all_else_follows_from_the_predictions(learned, small_params):

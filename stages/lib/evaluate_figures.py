@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stages.lib.curves import each_class, precision_recall, roc
+from stages.lib.events import UNSURE
 from stages.lib.scoring import Results, calibration_error, probability_table
+from stages.lib.soundscapes import Shown
 
 INK = "#1f3a5f"
 ACCENT = "#c8553d"
@@ -209,10 +211,44 @@ def plot_reliability(predictions: pd.DataFrame, classes: Sequence[str], results:
     return figure
 
 
-def _empty(title: str) -> Figure:
+def plot_soundscape(shown: Shown | None, data: str) -> Figure:
+    """A soundscape: its features, and below them by class what there is to be heard and what was heard."""
+    title = "A soundscape of test clips over noise: what sounds, and what the model hears"
+    if shown is None:
+        return _empty(f"{title}\n{data}", "no soundscape was made: nothing to show")
+    soundscape, facts = shown.soundscape, shown.facts
+    featurize = facts["featurize"]
+    duration_s = len(soundscape.y) / featurize["sr"]
+    labels = [name for name in facts["classes"] if name in {e.label for e in [*soundscape.placed, *shown.heard]}]
+    labels += [UNSURE] if any(event.label == UNSURE for event in shown.heard) else []
+    figure = Figure(figsize=(10, 4.2 + 0.3 * len(labels)), layout="constrained")
+    top, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 0.6 + 0.3 * len(labels)))
+    end_s = len(shown.features) * featurize["hop_length"] / featurize["sr"]
+    extent = (0, end_s, 0, shown.features.shape[1])
+    top.imshow(shown.features.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
+    top.set(ylabel="coefficient" if facts["kind"] == "mfcc" else "band")
+    at = {name: len(labels) - 1 - i for i, name in enumerate(labels)}
+    for events, offset, color, name in (
+        (soundscape.placed, 0.05, INK, "sounds"),
+        (shown.heard, -0.35, ACCENT, "heard"),
+    ):
+        for label in labels:
+            spans = [(event.start_s, event.end_s - event.start_s) for event in events if event.label == label]
+            below.broken_barh(spans, (at[label] + offset, 0.3), color=color, label=name)
+            name = None  # once in the legend
+    below.set_yticks(list(at.values()), list(at), fontsize=9)
+    below.set(xlabel="seconds", xlim=(0, duration_s), ylim=(-0.6, max(len(labels), 1) - 0.4))
+    below.grid(axis="x", alpha=0.3)
+    handles, names = below.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower right", ncols=2, fontsize=9)
+    figure.suptitle(f"{title}\n{data}")
+    return figure
+
+
+def _empty(title: str, why: str = NOTHING) -> Figure:
     figure = Figure(figsize=(6, 2), layout="constrained")
     axis: Axes = figure.subplots()
     axis.axis("off")
-    axis.text(0.5, 0.5, NOTHING, ha="center", va="center")
+    axis.text(0.5, 0.5, why, ha="center", va="center")
     figure.suptitle(title)
     return figure

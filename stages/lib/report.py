@@ -13,6 +13,7 @@ import pandas as pd
 import soundfile
 
 from stages.lib.errors import AudioError
+from stages.lib.event_scoring import COLLAR_S, METHODS
 from stages.lib.published import Protocol, differences, find_protocol
 from stages.lib.report_page import PAGE
 from stages.lib.scoring import Results
@@ -29,6 +30,14 @@ MEANINGS = {
     "average_precision": ("average precision", "area under the precision-recall curve, mean over classes"),
     "log_loss": ("log loss", "nats a clip; less is better, and being sure and wrong costs most"),
     "calibration_error": ("calibration error", "gap between confidence and accuracy; less is better"),
+}
+EVENT_MEANINGS = {
+    "soundscape_event_f1": (
+        "event F1",
+        f"an event is found where its start and its end are heard within {COLLAR_S * 1000:g} ms",
+    ),
+    "soundscape_intersection_f1": ("event F1 by intersection", "an event is found where half of it is heard as it is"),
+    "soundscape_second_f1": ("F1 second by second", "what sounds in each second, whatever event it belongs to"),
 }
 
 
@@ -52,6 +61,9 @@ def render_report(
     results: Results,
     confusions: pd.DataFrame,
     mistakes: pd.DataFrame,
+    events: pd.DataFrame,
+    metrics: dict[str, float],
+    soundscape: Path,
     pictures: Sequence[tuple[Path, str]],
     load: Callable[[str], np.ndarray],
     protocols: list[Protocol],
@@ -59,9 +71,10 @@ def render_report(
 ) -> str:
     """Render the page.
 
-    `confusions` and `mistakes` as `stages.lib.mistakes` makes them; `pictures` are PNG files with what they show;
-    `load(clip)` gives the samples of a clip at `LISTEN_SR` Hz, float of shape (n_samples,), or raises `AudioError`;
-    `digest` tells from which predictions the page was made.
+    `confusions` and `mistakes` as `stages.lib.mistakes` makes them, `events` as `stages.lib.event_scoring.summarise`
+    does; `metrics` are the numbers of evaluate; `soundscape` is the PNG file of a soundscape; `pictures` are PNG files
+    with what they show; `load(clip)` gives the samples of a clip at `LISTEN_SR` Hz, float of shape (n_samples,), or
+    raises `AudioError`; `digest` tells from which predictions the page was made.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -84,6 +97,9 @@ def render_report(
             for path, text in pictures
         ],
         confusions=[row | {"share": f"{row['share']:.0%}"} for row in confusions.head(N_CONFUSIONS).to_dict("records")],
+        events=[_event_row(row) for row in events.to_dict("records") if row["n_events"]],
+        event_scores=_event_scores(metrics),
+        soundscape=_data_uri("image/png", soundscape.read_bytes()),
         mistakes=[_mistake(row, load) for row in choose_mistakes(mistakes).to_dict("records")],
         n_mistakes=len(mistakes),
         classes=[_class_row(row) for row in results.classes.to_dict("records")],
@@ -174,6 +190,18 @@ def _published_rows(protocol: Protocol, results: Results) -> list[dict[str, Any]
         own = {"name": "this run", "value": results.scores["clips"].iloc[0], "own": True}
         rows.append(own | {"pretrained": "", "weights": "not chosen by the test fold", "source": ""})
     return [row | {"accuracy": _number(row["value"], True)} for row in sorted(rows, key=lambda row: row["value"])]
+
+
+def _event_scores(metrics: dict[str, float]) -> list[dict[str, str]]:
+    return [
+        {"name": name, "meaning": meaning, "value": _number(metrics[key])}
+        for key, (name, meaning) in EVENT_MEANINGS.items()
+        if key in metrics
+    ]
+
+
+def _event_row(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"name": row["class"]} | {f"{name}_f1": _number(row[f"{name}_f1"]) for name in METHODS}
 
 
 def _class_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -45,8 +45,8 @@ nav a { margin-right: .9rem; white-space: nowrap; } a { color: #1c5bb0; }
 <p class="sub">{{ data.title }}; {{ "synthetic sounds" if data.synthetic else "real recordings" }}. Licence:
 {{ data.licence or "not given" }}</p>
 <nav><a href="#numbers">Numbers</a> <a href="#published">Published</a> <a href="#pictures">Pictures</a>
-<a href="#mistakes">Mistakes</a> <a href="#classes">Classes</a> <a href="#card">Model card</a>
-<a href="#parameters">Parameters</a></nav>
+<a href="#soundscapes">Soundscapes</a> <a href="#mistakes">Mistakes</a> <a href="#classes">Classes</a>
+<a href="#card">Model card</a> <a href="#parameters">Parameters</a></nav>
 {% if data.synthetic %}
 <p class="note"><b>Synthetic data.</b> These sounds were rendered by code. The numbers show that the pipeline works;
 they say nothing about real recordings.</p>
@@ -102,6 +102,30 @@ alike.</p>
 <figcaption>{{ picture.text }}</figcaption></figure>
 {% endfor %}
 </div>
+
+<h2 id="soundscapes">Soundscapes</h2>
+{% if event_scores %}
+<p>What the predict command hears in recordings made of clips of the test folds, one after another at known times over
+pink noise. Made recordings are no street: they tell whether times and names come out, not how it will be outside.</p>
+<div class="wide"><table>
+<tr><th>score</th><th class="n">value</th><th class="long">what it says</th></tr>
+{% for row in event_scores %}
+<tr><td>{{ row.name }}</td><td class="n">{{ row.value }}</td><td class="long">{{ row.meaning }}</td></tr>
+{% endfor %}
+</table></div>
+<figure><img src="{{ soundscape }}" alt="A soundscape: what sounds, and what is heard.">
+<figcaption>The first soundscape: its features, and by class what sounds and what is heard.</figcaption></figure>
+<div class="wide"><table>
+<tr><th>class</th><th class="n">events</th><th class="n">event F1</th><th class="n">by intersection</th>
+<th class="n">second by second</th></tr>
+{% for row in events %}
+<tr><td>{{ row.name }}</td><td class="n">{{ row.n_events }}</td><td class="n">{{ row.event_f1 }}</td>
+<td class="n">{{ row.intersection_f1 }}</td><td class="n">{{ row.second_f1 }}</td></tr>
+{% endfor %}
+</table></div>
+{% else %}
+<p>None was made.</p>
+{% endif %}
 
 <h2 id="mistakes">Mistakes</h2>
 {% if confusions %}

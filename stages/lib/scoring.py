@@ -36,11 +36,20 @@ SALIENCES = {"1": "foreground", "2": "background"}
 
 @section("evaluate")
 class EvaluateParams:
-    """How intervals and calibration are estimated."""
+    """How intervals and calibration are estimated, and of what soundscapes are made (`stages.lib.soundscapes`)."""
 
     n_bootstrap: Annotated[int, Field(ge=1)]
     calibration_bins: Annotated[int, Field(ge=1)]
+    n_soundscapes: Annotated[int, Field(ge=0)]
+    soundscape_s: Annotated[float, Field(ge=5, le=600)]
+    soundscape_snr_db: Annotated[list[Annotated[float, Field(ge=-40, le=80)]], Field(min_length=2, max_length=2)]
     seed: Annotated[int, Field(ge=0)]
+
+    def __post_init__(self) -> None:
+        """Refuse a range from top to bottom."""
+        low, high = self.soundscape_snr_db
+        if low > high:
+            raise ValueError(f"evaluate.soundscape_snr_db: expected the least value first, found {[low, high]}")
 
 
 def probability_column(name: str) -> str:
