@@ -182,7 +182,7 @@ def test_each_file_that_cannot_be_read_gets_a_line_and_the_rest_go_on(recording,
     ],
 )
 def test_which_model_is_used(wanted, names, expected):
-    assert predict.choose_model(wanted, names) == expected
+    assert predict.choose_model(wanted, names, predict.MODELS) == expected
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_which_model_is_used(wanted, names, expected):
 )
 def test_which_model_is_meant_must_be_clear(wanted, names, message):
     with pytest.raises(ModelError, match=message):
-        predict.choose_model(wanted, names)
+        predict.choose_model(wanted, names, predict.MODELS)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import argparse
 from pathlib import Path
 
 from stages.lib.backend import start_backend
-from stages.lib.choosing import MODELS, choose_model
+from stages.lib.choosing import choose_model
 from stages.lib.errors import ModelError, run
 from stages.lib.files import whole_file
 from stages.lib.model_file import load_model, read_facts
 
+MODELS = Path("data/models")  # an out of train in dvc.yaml
 EXPORTS = Path("exports")  # not tracked
 
 
@@ -39,7 +40,7 @@ def find_model(wanted: str | None) -> Path:
     """The model file that was asked for: a path, a name in the workspace, or by default the one there is."""
     if wanted and wanted.endswith(".keras"):
         return Path(wanted)
-    return MODELS / choose_model(wanted, sorted(path.name for path in MODELS.glob("*.keras")))
+    return MODELS / choose_model(wanted, sorted(path.name for path in MODELS.glob("*.keras")), MODELS)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

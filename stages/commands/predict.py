@@ -33,13 +33,14 @@ from stages.lib.captions import (
     json_line,
     table,
 )
-from stages.lib.choosing import MODELS, choose_model
+from stages.lib.choosing import choose_model
 from stages.lib.errors import AudioError, run
 from stages.lib.events import Event, EventFinder, EventSettings, by_start, model_thresholds
 from stages.lib.listening import Listener, Rows
 from stages.lib.pcm import FORMATS, PcmDecoder
 from stages.lib.scorers import OPENERS, Model, open_model
 
+MODELS = Path("data/models")  # an out of train in dvc.yaml
 LIVE = "-"
 LONG_S = 120.0  # seconds of a recording from which on a bar tells how far it is
 READ_BYTES = 1 << 16  # of standard input at most at once
@@ -77,10 +78,10 @@ def find_model(wanted: str | None, revision: str | None, scratch: Path) -> Path:
     if wanted and Path(wanted).suffix in OPENERS:
         return Path(wanted)
     if revision is None:
-        return MODELS / choose_model(wanted, sorted(path.name for path in MODELS.glob("*.keras")))
+        return MODELS / choose_model(wanted, sorted(path.name for path in MODELS.glob("*.keras")), MODELS)
     from stages.lib.revisions import copy_out
 
-    return copy_out(revision, MODELS, partial(choose_model, wanted), scratch)
+    return copy_out(revision, MODELS, partial(choose_model, wanted, folder=MODELS), scratch)
 
 
 def describe(model: Model, revision: str | None) -> str:
