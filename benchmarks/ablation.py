@@ -1,6 +1,6 @@
 """What each element of the recipe is worth: one changed at a time, with `dvc exp run`, judged on validation folds.
 
-    python -m benchmarks.ablation --page docs/ablation.md -S fetch.dataset=esc50 -S fetch.esc10=true ...
+    python -m benchmarks.ablation --page docs/training.md -S fetch.dataset=esc50 -S fetch.esc10=true ...
 
 The experiments end with the train stage, so nothing is evaluated on a test fold; what is compared is
 `metrics/train/validation.json`. Each is an experiment of DVC named after its setting and seed. Those that are there are
@@ -8,13 +8,13 @@ not run again, so a run that was interrupted goes on with the same command.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import dvc.api
 import pandas as pd
+from tqdm import tqdm
 
 SETTINGS = {  # what differs from params.yaml and -S; the first is what the others are compared with
     "recipe": [],
@@ -35,21 +35,20 @@ METRICS = "metrics/train/validation.json"
 
 
 def main() -> None:
-    """Queue what is missing, run the queue, write the page."""
+    """Run what is missing, one after another, write the page."""
     args = parse_args()
     runs = {
         (name, seed): f"ablation-{name.replace(' ', '-').replace(',', '')}-{seed}"
         for seed in args.seeds
         for name in args.settings
     }
-    listed = (run_dvc("exp", "list", "--names-only") + run_dvc("queue", "status")).split()
-    for (name, seed), run in runs.items():
+    listed = run_dvc("exp", "list", "--names-only").split()
+    for (name, seed), run in tqdm(runs.items(), desc="ablation", unit="experiments"):
         if run not in listed:
             changes = [*args.set, *SETTINGS[name], f"train.seed={seed}"]
-            run_dvc("exp", "run", "--queue", "--name", run, *(part for c in changes for part in ("-S", c)), "train")
-    share = str(max(1, (os.cpu_count() or 1) // args.jobs))
-    threads = {"TF_NUM_INTRAOP_THREADS": share, "OMP_NUM_THREADS": share, "EAR_WORKERS": share}
-    subprocess.run(["dvc", "exp", "run", "--run-all", "--jobs", str(args.jobs)], env=os.environ | threads, check=False)
+            options = [part for change in changes for part in ("-S", change)]
+            # --temp: in a copy, as the queue does it, whose worker processes do not always outlive a busy machine
+            subprocess.run(["dvc", "exp", "run", "--temp", "--name", run, *options, "train"], check=False)
 
     there = run_dvc("exp", "list", "--names-only").split()
     scores = pd.DataFrame(
@@ -57,9 +56,7 @@ def main() -> None:
     )
     missing = [f"{name}, seed {seed}" for (name, seed), run in runs.items() if run not in there]
     if missing:
-        print(
-            f"ablation: no result of {'; '.join(missing)}; see 'dvc queue logs', then run this again", file=sys.stderr
-        )
+        print(f"ablation: no result of {'; '.join(missing)}; see above, then run this again", file=sys.stderr)
     table = summarise(scores)
     print(table)
     if args.page and not missing:
@@ -97,7 +94,6 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__.splitlines()[0])
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="SETTING")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--jobs", type=int, default=1, help="experiments at a time")
     parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
     parser.add_argument("-S", dest="set", action="append", default=[], metavar="KEY=VALUE", help="for all experiments")
     return parser.parse_args()
