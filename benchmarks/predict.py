@@ -29,11 +29,12 @@ import numpy as np
 import soundfile
 
 from stages.lib.audio import audio_blocks, open_audio
-from stages.lib.choosing import MODELS, choose_model
+from stages.lib.choosing import choose_model
 from stages.lib.events import EventFinder, EventSettings, model_thresholds
 from stages.lib.listening import BATCH, Listener
 from stages.lib.scorers import open_model
 
+MODELS = Path("data/models")
 SPEED_S = 600
 LIVE_S = 20
 ROUNDS = 3

@@ -333,8 +333,9 @@ def test_ctrl_c_ends_live_with_what_was_heard():
 def test_ctrl_c_ends_files_without_a_traceback(recording):
     slow = PROGRAM.replace("lambda path: tone_model()", "lambda path: replace(tone_model(), score=time.sleep)")
     # A shell that starts the tests in the background has its programs ignore Ctrl-C.
+    slow = slow.replace("time.sleep", "lambda _: time.sleep(60)")
     slow = "signal.signal(signal.SIGINT, signal.default_int_handler)\n" + slow
-    slow = "import signal, time\nfrom dataclasses import replace\n" + slow.replace("time.sleep", "lambda _: time.sleep(60)")
+    slow = "import signal, time\nfrom dataclasses import replace\n" + slow
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen([sys.executable, "-c", slow, str(recording)], cwd=ROOT, **pipes)
     assert b"model" in process.stderr.readline()
