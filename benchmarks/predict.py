@@ -69,7 +69,7 @@ def main() -> None:
     measures = {"speed": print_speed, "memory": print_memory, "captions": print_captions, "start": print_start}
     parser.add_argument("--only", choices=measures)
     args = parser.parse_args()
-    model = args.model or MODELS / choose_model(None, [path.name for path in MODELS.glob("*.keras")])
+    model = args.model or MODELS / choose_model(None, [path.name for path in MODELS.glob("*.keras")], MODELS)
     print(f"{os.cpu_count()} cores, load of other work {os.getloadavg()[0]:.2f}; {model}")
     for name, measure in measures.items():
         if args.only in (None, name):
