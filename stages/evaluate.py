@@ -2,10 +2,11 @@
 
 in   `--features`   frames of featurize
      `--models`     `<split>.keras` of train; one without a test fold has nothing to be scored on
-     `--raw`        of fetch: `audio/`, for the mistakes that the report plays
+     `--raw`        of fetch: `audio/`, for soundscapes and for the mistakes that the report plays
      `--training`   PNG pictures of train, for the report
      `--published`  results in print, see `stages.lib.published`
-out  `--metrics`    flat numbers: `n_clips`, `n_folds` and those of `stages.lib.scoring.flat_metrics`
+out  `--metrics`    flat numbers: `n_clips`, `n_folds` and those of `stages.lib.scoring.flat_metrics` and
+                    `stages.lib.event_scoring.summarise`
      `--segments`   `<split>.csv`: clip, start_s, a probability a class for each segment, from which the clips' are
                     averaged: where in a clip the model hears what
      `--plots`      `predictions.csv` (clip, fold, source, salience, duration_s, truth, predicted, a probability a
@@ -55,7 +56,7 @@ from stages.lib.params import load_params
 from stages.lib.progress import progress
 from stages.lib.published import read_published
 from stages.lib.report import LISTEN_SR, Run, render_report
-from stages.lib.scorers import open_model
+from stages.lib.scorers import FACTS_NEEDED, open_model
 from stages.lib.scoring import (
     DECIMALS,
     EvaluateParams,
@@ -70,9 +71,6 @@ from stages.lib.soundscapes import Shown, build_soundscapes, hear, known
 
 SEGMENTS_A_BATCH = 128
 CLIP_COLUMNS = ["clip", "fold", "source", "salience", "duration_s"]
-FACTS_NEEDED = {
-    "name", "train", "classes", "featurize", "segment", "floor", "longest", "scaler_mean", "split", "calibration",
-}  # fmt: skip
 SOUNDSCAPE = "soundscape.png"
 PICTURES = {
     "confusion.png": "Clips by true and predicted class.",
@@ -139,7 +137,7 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, 
     if not models:
         raise ModelError(f"{folder}: holds no model; run 'dvc repro train'")
     for path, facts in models:
-        if missing := sorted(FACTS_NEEDED - set(facts)):
+        if missing := sorted((FACTS_NEEDED | {"name", "train"}) - set(facts)):
             raise ModelError(f"{path}: expected the facts {missing}, which it lacks; run 'dvc repro train'")
         made, found = ({"classes": f["classes"], **f["featurize"]} for f in (facts, features.facts))
         for key in made:

@@ -47,7 +47,7 @@ def features(tmp_path):
 
 
 def write_model(folder, **changes):
-    facts = dict.fromkeys(evaluate.FACTS_NEEDED)
+    facts = dict.fromkeys(evaluate.FACTS_NEEDED | {"name"})
     facts |= {"name": "fold_2", "classes": CLASSES, "featurize": FEATURIZE, "kind": "log_mel"}
     facts |= {"split": {"train": [1], "validation": None, "test": 2}, "train": {"model": "m", "backend": "tensorflow"}}
     facts |= changes

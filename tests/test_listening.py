@@ -14,7 +14,7 @@ from hearing import HOP_S, SR, scene, tone_facts, tone_model
 
 from stages.lib.audio import load_mono
 from stages.lib.errors import AudioError, ModelError
-from stages.lib.listening import Listener, MonoStream, Tail, listen, make_featurizer
+from stages.lib.listening import Listener, MonoStream, Tail, make_featurizer
 from stages.lib.loudness import FLOOR_DB
 from stages.lib.scorers import Model
 from stages.lib.segments import make_segmenter
@@ -171,8 +171,8 @@ def test_memory_does_not_grow_with_the_stream():
 
     def peak(duration_s):
         tracemalloc.start()
-        blocks = (np.zeros((SR, 1), np.float32) for _ in range(duration_s))
-        n_rows = sum(map(len, listen(model, blocks, SR)))
+        listener, second = Listener(model, SR), np.zeros((SR, 1), np.float32)
+        n_rows = sum(len(listener.push(second)) for _ in range(duration_s)) + len(listener.finish())
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found, n_rows

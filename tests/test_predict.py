@@ -202,12 +202,21 @@ def test_which_model_is_meant_must_be_clear(wanted, names, message):
         predict.choose_model(wanted, names, predict.MODELS)
 
 
+def test_a_file_of_another_kind_is_named_as_a_file(tmp_path):
+    model = tmp_path / "fold_10.tflite"
+    model.touch()
+    with pytest.raises(ModelError, match=r"fold_10\.tflite: expected a model file, which ends in \.keras or \.onnx"):
+        predict.main(["a.wav", "--model", str(model)])
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
         ([], "the following arguments are required: FILE"),
         (["-", "a.wav"], "- cannot be heard together with files"),
         (["a.wav", "b.wav", "--plot", "a.png"], "--plot draws one FILE"),
+        (["a/x.wav", "b/x.wav", "--labels", "out"], "--labels: two FILEs have the same name"),
+        (["x.wav", "--labels", "pyproject.toml"], "--labels: pyproject.toml is a file, expected a folder"),
         (["a.wav", "--sr", "8000"], "--sr is for - only; a file says its own"),
         (["-", "--channels", "0"], "expected a whole number of at least 1, found '0'"),
         (["-", "--format", "mp3"], "invalid choice: 'mp3'"),

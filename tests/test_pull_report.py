@@ -266,6 +266,10 @@ REFUSED = {
         changed(stages=[dataclasses.asdict(Stage("a", "won", "", []))]),
         r"stages\[0\]: 'won', expected",
     ),
+    "Markdown in the name of a metric": (
+        changed(metrics=[dataclasses.asdict(Metric("m.json", "x [a](https://b.example) @org", 0.1, 0.2, p=0.01))]),
+        r"metrics\[0\]: 'x \[a\]\(https://b\.example\) @org', expected letters",
+    ),
     "a path upwards": (
         changed(pictures=[dataclasses.asdict(Picture("metrics/../x.png", True, True, True, True))]),
         r"pictures\[0\]: 'metrics/\.\./x\.png', expected metrics/",

@@ -38,7 +38,7 @@ from stages.lib.errors import AudioError, run
 from stages.lib.events import Event, EventFinder, EventSettings, by_start, model_thresholds
 from stages.lib.listening import Listener, Rows
 from stages.lib.pcm import FORMATS, PcmDecoder
-from stages.lib.scorers import OPENERS, Model, open_model
+from stages.lib.scorers import Model, open_model
 
 MODELS = Path("data/models")  # an out of train in dvc.yaml
 LIVE = "-"
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def find_model(wanted: str | None, revision: str | None, scratch: Path) -> Path:
     """The file of the model that was asked for; one of a revision is copied into `scratch`."""
-    if wanted and Path(wanted).suffix in OPENERS:
+    if wanted and Path(wanted).suffix:  # a file; the names of models have none
         return Path(wanted)
     if revision is None:
         return MODELS / choose_model(wanted, sorted(path.name for path in MODELS.glob("*.keras")), MODELS)
@@ -336,7 +336,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         parser.error("- cannot be heard together with files")
     if args.plot and len(args.recordings) > 1:
         parser.error("--plot draws one FILE")
-    if args.rev and args.model and Path(args.model).suffix in OPENERS:
+    if args.labels and len({Path(recording).name for recording in args.recordings}) < len(args.recordings):
+        parser.error("--labels: two FILEs have the same name, and so would their labels; hear them one by one")
+    if args.labels and args.labels.exists() and not args.labels.is_dir():
+        parser.error(f"--labels: {args.labels} is a file, expected a folder")
+    if args.rev and args.model and Path(args.model).suffix:
         parser.error("--rev takes a name for --model, not a file")
     for option, value in (("sr", 44100), ("channels", 1), ("format", "s16le")):
         if getattr(args, option) is None:

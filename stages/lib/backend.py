@@ -24,7 +24,10 @@ def start_backend(name: str) -> None:
         with _quiet_unless_failing():
             import keras
     except ModuleNotFoundError as error:
-        raise ModelError(f"train.backend is {name}, and {error.name} is not installed; install it") from None
+        raise ModelError(
+            f"{error.name} is not installed; install it, since Keras is to compute with {name} (train.backend; export "
+            "always needs tensorflow)"
+        ) from None
     if keras.backend.backend() != name:
         raise ModelError(
             f"train.backend is {name}, but Keras runs on {keras.backend.backend()} in this process already"

@@ -13,7 +13,7 @@ end, as training has it (`stages.lib.segments`); it counts for the rows that are
 segment is padded as the model's segmenter does. Times count from the first sample.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -235,16 +235,6 @@ class Listener:
             np.concatenate([r.probabilities.reshape(len(r), self._sums.shape[1]) for r in rows]),
             np.concatenate([r.levels for r in rows]),
         )
-
-
-def listen(
-    model: Model, blocks: Iterable[np.ndarray], sr: int, *, step_s: float | None = None, batch_size: int = BATCH
-) -> Iterator[Rows]:
-    """Yield the rows of a stream of blocks as they become final, see `Listener`; some may be empty."""
-    listener = Listener(model, sr, step_s=step_s, batch_size=batch_size)
-    for block in blocks:
-        yield listener.push(block)
-    yield listener.finish()
 
 
 def make_featurizer(model: Model) -> Featurizer:

@@ -179,6 +179,9 @@ def read_facts(text: str) -> Facts:
         for run in (stage.run, stage.base_run):
             if run not in RUNS:
                 raise DataError(f"facts.stages[{i}]: {run[:50]!r}, expected one of {', '.join(filter(None, RUNS))}")
+    for i, metric in enumerate(facts.metrics):
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,120}", metric.name):  # the title shows one as text
+            raise DataError(f"facts.metrics[{i}]: {metric.name[:50]!r}, expected letters, digits, '_', '.' and '-'")
     for i, picture in enumerate(facts.pictures):
         if not re.fullmatch(r"metrics/(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+\.png", picture.path):
             raise DataError(f"facts.pictures[{i}]: {picture.path[:50]!r}, expected metrics/....png")

@@ -14,7 +14,9 @@ import numpy as np
 
 from stages.lib.errors import ModelError
 
-FACTS_NEEDED = {"classes", "featurize", "kind", "segment", "floor", "longest", "scaler_mean", "split", "calibration"}
+FACTS_NEEDED = {
+    "classes", "dataset", "featurize", "kind", "segment", "floor", "longest", "scaler_mean", "split", "calibration",
+}  # fmt: skip
 ONNX_FACTS = "urban_ear"  # the key of the metadata of an ONNX file that holds the facts as JSON
 
 
@@ -48,7 +50,8 @@ def open_model(path: Path) -> Model:
     if path.suffix not in OPENERS:
         raise ModelError(f"{path}: expected a model file, which ends in {' or '.join(OPENERS)}")
     if not path.is_file():
-        raise ModelError(f"{path}: no such model; run 'dvc repro train' or 'dvc checkout'")
+        how = "'dvc repro train' or 'dvc checkout'" if path.suffix == ".keras" else "'python -m stages.commands.export'"
+        raise ModelError(f"{path}: no such model; run {how}")
     network = OPENERS[path.suffix](path)
     facts = network.facts
     if missing := sorted(FACTS_NEEDED - set(facts)):
