@@ -43,6 +43,9 @@ except KeyboardInterrupt:
 """
 
 
+FIND_MODEL = predict.find_model  # which most tests replace
+
+
 @pytest.fixture(autouse=True)
 def _model_of_tones(monkeypatch):
     monkeypatch.setattr(predict, "open_model", lambda path: tone_model())
@@ -204,9 +207,8 @@ def test_which_model_is_meant_must_be_clear(wanted, names, message):
 
 def test_a_file_of_another_kind_is_named_as_a_file(tmp_path):
     model = tmp_path / "fold_10.tflite"
-    model.touch()
     with pytest.raises(ModelError, match=r"fold_10\.tflite: expected a model file, which ends in \.keras or \.onnx"):
-        predict.main(["a.wav", "--model", str(model)])
+        open_model(FIND_MODEL(str(model), None, tmp_path))
 
 
 @pytest.mark.parametrize(
