@@ -14,7 +14,8 @@ from pathlib import Path
 
 import dvc.api
 import pandas as pd
-from tqdm import tqdm
+
+from stages.lib.progress import progress
 
 SETTINGS = {  # what differs from params.yaml and -S; the first is what the others are compared with
     "recipe": [],
@@ -43,7 +44,7 @@ def main() -> None:
         for name in args.settings
     }
     listed = run_dvc("exp", "list", "--names-only").split()
-    for (name, seed), run in tqdm(runs.items(), desc="ablation", unit="experiments"):
+    for (name, seed), run in progress(runs.items(), total=len(runs), desc="ablation", unit="experiments"):
         if run not in listed:
             changes = [*args.set, *SETTINGS[name], f"train.seed={seed}"]
             options = [part for change in changes for part in ("-S", change)]

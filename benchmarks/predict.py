@@ -29,7 +29,7 @@ import numpy as np
 import soundfile
 
 from stages.lib.audio import audio_blocks, open_audio
-from stages.lib.choosing import choose_model
+from stages.lib.choosing import find_model
 from stages.lib.events import EventFinder, EventSettings, model_thresholds
 from stages.lib.listening import BATCH, Listener
 from stages.lib.scorers import open_model
@@ -65,11 +65,11 @@ print(n_events, re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())
 def main() -> None:
     """Print what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, help="a model file; default: that of the workspace")
+    parser.add_argument("--model", help="a model file; default: that of the workspace")
     measures = {"speed": print_speed, "memory": print_memory, "captions": print_captions, "start": print_start}
     parser.add_argument("--only", choices=measures)
     args = parser.parse_args()
-    model = args.model or MODELS / choose_model(None, [path.name for path in MODELS.glob("*.keras")], MODELS)
+    model = find_model(args.model, MODELS)
     print(f"{os.cpu_count()} cores, load of other work {os.getloadavg()[0]:.2f}; {model}")
     for name, measure in measures.items():
         if args.only in (None, name):

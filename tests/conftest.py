@@ -12,6 +12,7 @@ import yaml
 from stages.lib.files import write_json
 
 ROOT = Path(__file__).parent.parent
+GIT_IDENTITY = {f"GIT_{role}_{key}": "test@test.test" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
 PLAIN = {  # the section augment without any change
     "crop": "grid",
     "gain_db": 0.0,

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import GIT_IDENTITY, ROOT
 
 from stages.commands import compare as command
 from stages.lib.comparing import compare, correct_holm, find_changed
@@ -156,9 +156,8 @@ def test_runs_that_cannot_be_compared_are_refused(fault):
 def repository(tmp_path, monkeypatch):
     """A repository with the predictions of three states: `better` and `worse` (tags), and the workspace."""
     monkeypatch.chdir(tmp_path)
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "test")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@test.test")
+    for name, value in GIT_IDENTITY.items():
+        monkeypatch.setenv(name, value)
     git("init", "--quiet")
     git("commit", "--quiet", "--allow-empty", "--message", "empty")
     git("tag", "empty")

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT
+from conftest import GIT_IDENTITY, ROOT
 from hearing import SR, scene, tone_facts, tone_model
 
 from stages.commands import predict
 from stages.lib.captions import caption, clock
+from stages.lib.choosing import choose_model
 from stages.lib.errors import AudioError, EarError, ModelError
 from stages.lib.pcm import FORMATS, PcmDecoder
 from stages.lib.predict_figures import COLUMNS, Columns
@@ -185,7 +186,7 @@ def test_each_file_that_cannot_be_read_gets_a_line_and_the_rest_go_on(recording,
     ],
 )
 def test_which_model_is_used(wanted, names, expected):
-    assert predict.choose_model(wanted, names, predict.MODELS) == expected
+    assert choose_model(wanted, names, predict.MODELS) == expected
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ def test_which_model_is_used(wanted, names, expected):
 )
 def test_which_model_is_meant_must_be_clear(wanted, names, message):
     with pytest.raises(ModelError, match=message):
-        predict.choose_model(wanted, names, predict.MODELS)
+        choose_model(wanted, names, predict.MODELS)
 
 
 def test_a_file_of_another_kind_is_named_as_a_file(tmp_path):
@@ -467,10 +468,8 @@ def git(folder, *arguments):
 def repository(tmp_path, monkeypatch):
     """A DVC repository with a folder of models that changed once."""
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    for key in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"):
-        monkeypatch.setenv(key, "tests")
-    for key in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"):
-        monkeypatch.setenv(key, "tests@example.org")
+    for key, value in GIT_IDENTITY.items():
+        monkeypatch.setenv(key, value)
     folder = tmp_path / "repository"
     (folder / "data/models").mkdir(parents=True)
     git(folder, "init", "-q")

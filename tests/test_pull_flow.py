@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import GIT_IDENTITY, ROOT
 from github_stand_in import StandIn
 from test_pull_report import row_of
 
@@ -107,10 +107,9 @@ class Team:
         return self.call(command, cwd=cwd or self.author, check=check, MACHINE=str(machine), **settings)
 
     def call(self, command, cwd, check=True, **settings):
-        who = {f"GIT_{role}_{key}": "test@test.test" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB_")}
-        environment |= who | {"PATH": path, "DVC_NO_ANALYTICS": "1"} | settings
+        environment |= GIT_IDENTITY | {"PATH": path, "DVC_NO_ANALYTICS": "1"} | settings
         done = subprocess.run(
             command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 import cmarkgfm
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import GIT_IDENTITY, ROOT
 
 from stages.commands import report
 from stages.lib.comparing import compare
@@ -409,9 +409,8 @@ def fake_dvc(*command):
 def repository(tmp_path, monkeypatch):
     """A repository with a branch `main` and one from it, `topic`, which is checked out."""
     monkeypatch.chdir(tmp_path)
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "test")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@test.test")
+    for name, value in GIT_IDENTITY.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(report, "call", fake_dvc)
     git("init", "--quiet", "--initial-branch", "main")
     write_state()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from conftest import ROOT, TONES_HZ
+from conftest import GIT_IDENTITY, ROOT, TONES_HZ
 
 ALL = ["fetch", "validate", "featurize", "scale", "train", "evaluate"]
 
@@ -39,8 +39,7 @@ class Workspace:
 
     def run(self, *command, cwd=None, check=True):
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        who = {f"GIT_{role}_{key}": "test@test.test" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
-        environment = os.environ | who | {"PATH": path, "DVC_NO_ANALYTICS": "1", "COLUMNS": "200"}
+        environment = os.environ | GIT_IDENTITY | {"PATH": path, "DVC_NO_ANALYTICS": "1", "COLUMNS": "200"}
         done = subprocess.run(
             command, cwd=cwd or self.root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )

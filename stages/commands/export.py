@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from stages.lib.backend import start_backend
-from stages.lib.choosing import choose_model
+from stages.lib.choosing import find_model
 from stages.lib.errors import ModelError, run
 from stages.lib.files import whole_file
 from stages.lib.model_file import load_model, read_facts
@@ -21,7 +21,7 @@ EXPORTS = Path("exports")  # not tracked
 def main(argv: list[str] | None = None) -> None:
     """Load the model, convert it, write it."""
     args = parse_args(argv)
-    path = find_model(args.model)
+    path = find_model(args.model, MODELS)
     out = args.out or EXPORTS / f"{path.stem}.onnx"
     if out.suffix not in (".onnx", ".tflite"):
         raise ModelError(f"{out}: expected a name that ends in .onnx (ONNX) or .tflite (LiteRT)")
@@ -34,13 +34,6 @@ def main(argv: list[str] | None = None) -> None:
     with whole_file(out) as beside:
         beside.write_bytes(content)
     print(f"export: {path} as {out}, {len(content) / 1e6:.1f} MB")
-
-
-def find_model(wanted: str | None) -> Path:
-    """The model file that was asked for: a path, a name in the workspace, or by default the one there is."""
-    if wanted and wanted.endswith(".keras"):
-        return Path(wanted)
-    return MODELS / choose_model(wanted, sorted(path.name for path in MODELS.glob("*.keras")), MODELS)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

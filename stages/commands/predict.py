@@ -22,6 +22,7 @@ from types import FrameType
 
 import numpy as np
 
+from stages.lib import choosing
 from stages.lib.audio import audio_blocks, open_audio
 from stages.lib.captions import (
     CSV_HEAD,
@@ -33,7 +34,6 @@ from stages.lib.captions import (
     json_line,
     table,
 )
-from stages.lib.choosing import choose_model
 from stages.lib.errors import AudioError, run
 from stages.lib.events import Event, EventFinder, EventSettings, by_start, model_thresholds
 from stages.lib.listening import Listener, Rows
@@ -75,13 +75,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def find_model(wanted: str | None, revision: str | None, scratch: Path) -> Path:
     """The file of the model that was asked for; one of a revision is copied into `scratch`."""
-    if wanted and Path(wanted).suffix:  # a file; the names of models have none
-        return Path(wanted)
     if revision is None:
-        return MODELS / choose_model(wanted, sorted(path.name for path in MODELS.glob("*.keras")), MODELS)
+        return choosing.find_model(wanted, MODELS)
     from stages.lib.revisions import copy_out
 
-    return copy_out(revision, MODELS, partial(choose_model, wanted, folder=MODELS), scratch)
+    return copy_out(revision, MODELS, partial(choosing.choose_model, wanted, folder=MODELS), scratch)
 
 
 def describe(model: Model, revision: str | None) -> str:

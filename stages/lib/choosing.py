@@ -7,6 +7,13 @@ from stages.lib.errors import ModelError
 EVERYTHING = "all"  # the name that train gives to a model without a test fold
 
 
+def find_model(wanted: str | None, folder: Path) -> Path:
+    """The model file that was asked for: a path, which has a suffix, or what `choose_model` finds in `folder`."""
+    if wanted and Path(wanted).suffix:
+        return Path(wanted)
+    return folder / choose_model(wanted, sorted(path.name for path in folder.glob("*.keras")), folder)
+
+
 def choose_model(wanted: str | None, names: list[str], folder: Path) -> str:
     """The file of the model to use: the one asked for, the one on everything, or the only one.
 
