@@ -21,7 +21,7 @@ out  `--metrics`    flat numbers: `n_clips`, `n_folds` and those of `stages.lib.
 
 import argparse
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,6 @@ import numpy as np
 import pandas as pd
 
 from stages.lib.audio import load_mono
-from stages.lib.backend import start_backend
-from stages.lib.calibration import apply_temperature
 from stages.lib.curves import mean_precision_recall, mean_roc
 from stages.lib.errors import ModelError, run
 from stages.lib.evaluate_figures import (
@@ -46,17 +44,18 @@ from stages.lib.evaluate_figures import (
     plot_soundscape,
 )
 from stages.lib.event_scoring import COLLAR_S, count_events, summarise
+from stages.lib.events import Event
 from stages.lib.features import Features, open_features
 from stages.lib.figures import save_figure
 from stages.lib.files import whole_folder, write_csv, write_json
 from stages.lib.listening import make_featurizer
 from stages.lib.mistakes import find_mistakes, rank_confusions
-from stages.lib.model_file import load_model, read_facts
+from stages.lib.model_file import read_facts
 from stages.lib.params import load_params
 from stages.lib.progress import progress
 from stages.lib.published import read_published
 from stages.lib.report import LISTEN_SR, Run, render_report
-from stages.lib.scorers import FACTS_NEEDED, open_model
+from stages.lib.scorers import FACTS_NEEDED, Model, open_model
 from stages.lib.scoring import (
     DECIMALS,
     EvaluateParams,
@@ -67,10 +66,11 @@ from stages.lib.scoring import (
     score,
 )
 from stages.lib.segments import average_segments, make_segmenter
-from stages.lib.soundscapes import Shown, build_soundscapes, hear, known
+from stages.lib.soundscapes import Shown, Soundscape, build_soundscapes, hear, known
 
 SEGMENTS_A_BATCH = 128
 CLIP_COLUMNS = ["clip", "fold", "source", "salience", "duration_s"]
+SOUNDSCAPE_COLUMNS = ["fold", "soundscape", "kind", "start_s", "end_s", "class", "clip", "snr_db", "confidence"]
 SOUNDSCAPE = "soundscape.png"
 PICTURES = {
     "confusion.png": "Clips by true and predicted class.",
@@ -84,6 +84,24 @@ PICTURES = {
 }
 
 
+@dataclass(frozen=True)
+class Tested:
+    """What the model of one test fold says of its clips, and of soundscapes made of them.
+
+    `segments` has a row a segment and `clips` a row a clip, each with truth and prediction; `soundscapes` a row an
+    event, `counts` the sum of what `stages.lib.event_scoring.count_events` gives for each, `shown` the first; 0 and
+    None where there are no soundscapes.
+    """
+
+    name: str
+    fold: int
+    segments: pd.DataFrame
+    clips: pd.DataFrame
+    soundscapes: pd.DataFrame
+    counts: pd.DataFrame | int
+    shown: Shown | None
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the stage."""
     args = parse_args(argv)
@@ -92,12 +110,24 @@ def main(argv: list[str] | None = None) -> None:
     features = open_features(args.features)
     models = find_models(args.models, features)
 
-    predictions, segments = apply_all(models, features, args.segments)
+    tested = [
+        evaluate_fold(path, features, args.raw / "audio", params)
+        for path, facts in models
+        if facts["split"]["test"] is not None
+    ]
+    with whole_folder(args.segments) as folder:
+        for of_fold in tested:
+            columns = ["fold", "truth", "predicted"]
+            write_csv(folder / f"{of_fold.name}.csv", of_fold.segments.drop(columns=columns))
+    answers = ["truth", "predicted", *map(probability_column, features.classes)]
+    predictions = join([of_fold.clips for of_fold in tested], [*CLIP_COLUMNS, *answers])
+    segments = join([of_fold.segments for of_fold in tested], ["clip", "fold", "start_s", *answers])
+    soundscapes = join([of_fold.soundscapes for of_fold in tested], SOUNDSCAPE_COLUMNS)
+    shown = next((of_fold.shown for of_fold in tested if of_fold.shown), None)
     results = score(predictions, segments, features.classes, params)
     mistakes = find_mistakes(predictions, features.classes)
     confusions = rank_confusions(mistakes, predictions["truth"].value_counts())
-    shown, soundscapes, counts = hear_soundscapes(models, features, args.raw / "audio", params)
-    events, event_scores = summarise(counts)
+    events, event_scores = summarise({of_fold.fold: of_fold.counts for of_fold in tested if of_fold.shown})
     metrics = {"n_clips": len(predictions), "n_folds": len(results.folds), **flat_metrics(results), **event_scores}
     write_json(args.metrics, metrics)
     with whole_folder(args.plots) as plots:
@@ -154,40 +184,54 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, 
     return sorted(models, key=lambda model: model[1]["split"]["test"] or 0)
 
 
-def apply_all(
-    models: list[tuple[Path, dict[str, Any]]], features: Features, folder: Path
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Apply each model to its test fold and write its segments; returns all clips and all segments."""
-    columns = ["truth", "predicted", *map(probability_column, features.classes)]
-    clips = [pd.DataFrame(columns=[*CLIP_COLUMNS, *columns])]
-    segments = [pd.DataFrame(columns=["clip", "fold", "start_s", *columns])]
-    with whole_folder(folder) as beside:
-        for path, facts in models:
-            if facts["split"]["test"] is not None:
-                of_segments, of_clips = apply(path, facts, features)
-                write_csv(beside / f"{facts['name']}.csv", of_segments.drop(columns=["fold", "truth", "predicted"]))
-                clips.append(of_clips)
-                segments.append(of_segments)
-    return tuple(pd.concat(tables[1:] or tables, ignore_index=True) for tables in (clips, segments))
+def evaluate_fold(path: Path, features: Features, audio: Path, params: EvaluateParams) -> Tested:
+    """Let a model hear the clips of its test fold, and soundscapes made of them."""
+    model = open_model(path)
+    segments, clips = apply(model, features)
+    heard = hear_soundscapes(model, features, audio, params)
+    fold = model.facts["split"]["test"]
+    rows = [
+        {"fold": fold, "soundscape": number, "kind": kind, **asdict(event)}
+        for number, (soundscape, events) in enumerate(heard, start=1)
+        for kind, group in (("true", soundscape.placed), ("heard", events))
+        for event in group
+    ]
+    events = pd.DataFrame(rows).rename(columns={"label": "class"}).reindex(columns=SOUNDSCAPE_COLUMNS)
+    counts = [count_events(soundscape.truth, known(events), features.classes) for soundscape, events in heard]
+    shown = Shown(*heard[0], make_featurizer(model)(heard[0][0].y), model.facts) if heard else None
+    return Tested(model.facts["name"], fold, segments, clips, events, sum(counts), shown)
 
 
-def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.DataFrame, pd.DataFrame]:
+def hear_soundscapes(
+    model: Model, features: Features, audio: Path, params: EvaluateParams
+) -> list[tuple[Soundscape, list[Event]]]:
+    """Build soundscapes of the model's test fold; each with what the model hears in it."""
+    if not params.n_soundscapes:
+        return []
+    sr, fold = model.facts["featurize"]["sr"], model.facts["split"]["test"]
+    soundscapes = build_soundscapes(
+        features.clips([fold]),
+        lambda clip: load_mono(audio / clip, sr),
+        sr=sr,
+        n=params.n_soundscapes,
+        duration_s=params.soundscape_s,
+        snr_db=tuple(params.soundscape_snr_db),
+        seed=(params.seed, fold),
+    )
+    bar = progress(
+        soundscapes, total=params.n_soundscapes, desc=f"soundscapes {model.facts['name']}", unit="soundscapes"
+    )
+    return [(soundscape, hear(model, soundscape.y, sr)) for soundscape in bar]
+
+
+def apply(model: Model, features: Features) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predict the model's test fold; returns a row a segment and a row a clip, each with truth and prediction."""
-    start_backend(facts["train"]["backend"])
-    from stages.lib.batches import SegmentBatches, StepBar  # these import Keras, which must not come before its backend
+    from stages.lib.batches import SegmentBatches  # imports Keras, which must not come before the model's backend
 
+    facts = model.facts
     batches = SegmentBatches(features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH)
-    model = load_model(path)
-    if model.output_shape[-1] != len(facts["classes"]):
-        raise ModelError(
-            f"{path}: has {model.output_shape[-1]} outputs for {len(facts['classes'])} classes; run 'dvc repro train'"
-        )
-    with progress(total=len(batches), desc=f"evaluate {facts['name']}", unit="batches") as bar:
-        probabilities = model.predict(batches, verbose=0, callbacks=[StepBar(bar)])
-    if not np.isfinite(probabilities).all():
-        raise ModelError(f"{path}: gives probabilities that are no numbers; run 'dvc repro train'")
-    if facts["calibration"] is not None:
-        probabilities = apply_temperature(probabilities, facts["calibration"]["temperature"])
+    bar = progress(range(len(batches)), total=len(batches), desc=f"evaluate {facts['name']}", unit="batches")
+    probabilities = np.concatenate([model.predict(batches[i][0]) for i in bar])
 
     clip_rows = batches.segments["clip_row"].to_numpy()
     of_segment = batches.clips.loc[clip_rows].reset_index(drop=True)
@@ -202,40 +246,9 @@ def apply(path: Path, facts: dict[str, Any], features: Features) -> tuple[pd.Dat
     )
 
 
-def hear_soundscapes(
-    models: list[tuple[Path, dict[str, Any]]], features: Features, audio: Path, params: EvaluateParams
-) -> tuple[Shown | None, pd.DataFrame, dict[int, pd.DataFrame]]:
-    """Build soundscapes of each test fold and let its model hear them.
-
-    Returns the first of them to be drawn (None without any), a row an event of all, and the counts of each fold.
-    """
-    rows, counts, shown = [], {}, None
-    for path, facts in models:
-        fold, sr = facts["split"]["test"], facts["featurize"]["sr"]
-        if fold is None or not params.n_soundscapes:
-            continue
-        model = open_model(path)
-        soundscapes = build_soundscapes(
-            features.clips([fold]),
-            lambda clip, sr=sr: load_mono(audio / clip, sr),
-            sr=sr,
-            n=params.n_soundscapes,
-            duration_s=params.soundscape_s,
-            snr_db=tuple(params.soundscape_snr_db),
-            seed=(params.seed, fold),
-        )
-        of_fold = []
-        with progress(total=params.n_soundscapes, desc=f"soundscapes {facts['name']}", unit="soundscapes") as bar:
-            for number, soundscape in enumerate(soundscapes, start=1):
-                heard = hear(model, soundscape.y, sr)
-                shown = shown or Shown(soundscape, heard, make_featurizer(model)(soundscape.y), facts)
-                rows += [{"kind": "true", "fold": fold, "soundscape": number, **asdict(p)} for p in soundscape.placed]
-                rows += [{"kind": "heard", "fold": fold, "soundscape": number, **asdict(event)} for event in heard]
-                of_fold.append(count_events(soundscape.truth, known(heard), features.classes))
-                bar.update()
-        counts[fold] = sum(of_fold)
-    columns = ["fold", "soundscape", "kind", "start_s", "end_s", "label", "clip", "snr_db", "confidence"]
-    return shown, pd.DataFrame(rows, columns=columns).rename(columns={"label": "class"}), counts
+def join(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The rows of all tables; with none, an empty table that has the columns."""
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def add_probabilities(table: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from stages.lib.features import Features
 from stages.lib.segments import Segmenter, segment_table
@@ -54,20 +53,3 @@ class SegmentBatches(keras.utils.PyDataset):
 
     def _one_hot(self, clip_rows: np.ndarray) -> np.ndarray:
         return np.eye(self.n_classes, dtype=np.float32)[self.class_ids[clip_rows]]
-
-
-class StepBar(keras.callbacks.Callback):
-    """Moves a bar one step a batch, in training and in prediction."""
-
-    def __init__(self, bar: tqdm) -> None:
-        """Take the bar to move."""
-        super().__init__()
-        self._bar = bar
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Count a batch of training."""
-        self._bar.update()
-
-    def on_predict_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Count a batch of prediction."""
-        self._bar.update()

@@ -21,9 +21,8 @@ import numpy as np
 import soxr
 
 from stages.lib.audio import mix_down, n_samples_at
-from stages.lib.calibration import apply_temperature
 from stages.lib.errors import AudioError, ModelError
-from stages.lib.loudness import FLOOR_DB
+from stages.lib.loudness import to_db
 from stages.lib.scorers import Model
 from stages.lib.segments import make_segmenter
 from stages.lib.spectrogram import FeaturizeParams, Featurizer, PcenMemory
@@ -105,7 +104,6 @@ class Listener:
             )
         self.row_s = self.step * frame_s
         self.newest: Segment | None = None
-        self._temperature = 1.0 if facts["calibration"] is None else facts["calibration"]["temperature"]
         self._batch_size = batch_size
         self._on_frames = on_frames
         self._mono = MonoStream(sr, params.sr)
@@ -194,10 +192,7 @@ class Listener:
         return Rows(first, np.array([self._pop_row() for _ in range(n)]), levels)
 
     def _probabilities(self, segments: np.ndarray) -> np.ndarray:
-        probabilities = self.model.score(np.ascontiguousarray(segments, dtype=np.float32))
-        if not np.isfinite(probabilities).all():
-            raise ModelError(f"{self.model.path}: gives probabilities that are no numbers; run 'dvc repro train'")
-        return apply_temperature(probabilities, self._temperature)
+        return self.model.predict(np.ascontiguousarray(segments, dtype=np.float32))
 
     def _add(self, start: int, end: int, probabilities: np.ndarray) -> None:
         """Add a segment of frames `start` to `end` to the rows that are not final, by how much of each it covers."""
@@ -257,11 +252,6 @@ def make_featurizer(model: Model) -> Featurizer:
                 f"{found}; run 'dvc repro train'"
             )
     return featurizer
-
-
-def to_db(powers: np.ndarray) -> np.ndarray:
-    """Powers as dB, at least `FLOOR_DB`."""
-    return np.maximum(FLOOR_DB, 10 * np.log10(np.maximum(powers, 1e-30)))
 
 
 class MonoStream:

@@ -20,6 +20,11 @@ def a_weights(frequencies: np.ndarray) -> np.ndarray:
     return np.square(response * 10 ** (2.0 / 20))  # the standard gives 2.000 dB to bring 1 kHz to 0 dB
 
 
+def to_db(power: np.ndarray | float) -> np.ndarray:
+    """Powers as dB re 1, at least `FLOOR_DB`; float64 of the same shape."""
+    return np.maximum(FLOOR_DB, 10 * np.log10(np.maximum(power, 1e-30)))
+
+
 class LevelMeter:
     """Measures A-weighted levels from spectra of frames."""
 
@@ -41,7 +46,7 @@ class LevelMeter:
         sums = np.concatenate([[0.0], np.cumsum(power)])
         n = min(self._n_frames, len(power))
         greatest = float((sums[n:] - sums[:-n]).max()) / n
-        return max(FLOOR_DB, 10 * float(np.log10(max(greatest, 1e-30))))
+        return float(to_db(greatest))
 
     def frame_powers(self, magnitudes: np.ndarray) -> np.ndarray:
         """The A-weighted power of each frame, 1 for a sine of 1 kHz that touches full scale; float64 (n_frames,)."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.lib.calibration import apply_temperature
 from stages.lib.errors import ModelError
 
 FACTS_NEEDED = {
@@ -25,7 +26,7 @@ class Model:
     """A network with its facts (see `stages.lib.model_file`).
 
     `score` takes segments of raw features, float32 of shape (n, length, n_features), n at least 1, and returns
-    probabilities before temperature, float32 of shape (n, n_classes).
+    probabilities before temperature, float32 of shape (n, n_classes). What users are told is that of `predict`.
     """
 
     path: Path
@@ -33,6 +34,16 @@ class Model:
     length: int
     n_features: int
     score: Callable[[np.ndarray], np.ndarray]
+
+    def predict(self, segments: np.ndarray) -> np.ndarray:
+        """The probabilities of segments, as `score` takes them, after temperature; float64 of shape (n, n_classes).
+
+        Raises `ModelError` where the network gives no numbers.
+        """
+        probabilities = self.score(segments)
+        if not np.isfinite(probabilities).all():
+            raise ModelError(f"{self.path}: gives probabilities that are no numbers; run 'dvc repro train'")
+        return apply_temperature(probabilities, (self.facts["calibration"] or {"temperature": 1.0})["temperature"])
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import pandas as pd
 from dvclive import Live
+from tqdm import tqdm
 
 from stages.lib.augment import AugmentParams, make_augmenter
 from stages.lib.backend import all_devices
-from stages.lib.batches import SegmentBatches, StepBar
+from stages.lib.batches import SegmentBatches
 from stages.lib.calibration import calibration_facts
 from stages.lib.checkpoint import Checkpoint, Orphaned
 from stages.lib.errors import ModelError, ParamsError
@@ -211,8 +212,17 @@ class LiveCurves(keras.callbacks.Callback):
         self._live.make_summary()
 
 
-class EpochBar(StepBar):
-    """Shows the scores of the last finished epoch beside the bar."""
+class EpochBar(keras.callbacks.Callback):
+    """Moves a bar one step a batch, with the scores of the last finished epoch beside it."""
+
+    def __init__(self, bar: tqdm) -> None:
+        """Take the bar to move."""
+        super().__init__()
+        self._bar = bar
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Count a batch."""
+        self._bar.update()
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
         """Show them."""
