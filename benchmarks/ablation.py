@@ -5,6 +5,9 @@
 The experiments end with the train stage, so nothing is evaluated on a test fold; what is compared is
 `metrics/train/validation.json`. Each is an experiment of DVC named after its setting and seed. Those that are there are
 not run again, so a run that was interrupted goes on with the same command.
+
+Once the choice is made, `--test` fills the column of the test folds, for `TESTED` alone: experiments to the end of the
+pipeline, which take their models from DVC's run cache.
 """
 
 import argparse
@@ -31,31 +34,37 @@ SETTINGS = {  # what differs from params.yaml and -S; the first is what the othe
     "running mean of weights": ["train.average=0.99"],
     "dcase2016": ["train.model=dcase2016"],
 }
+TESTED = ("recipe", "dcase2016")  # what was chosen and what it is to be better than; the test folds choose nothing
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"  # what lies between is made by this script
-METRICS = "metrics/train/validation.json"
+METRICS = {"train": "metrics/train/validation.json", "evaluate": "metrics/evaluate.json"}  # of the stage that is run
 
 
 def main() -> None:
     """Run what is missing, one after another, write the page."""
     args = parse_args()
     runs = {
-        (name, seed): f"ablation-{name.replace(' ', '-').replace(',', '')}-{seed}"
+        (name, seed, stage): f"ablation-{stage}-{name.replace(' ', '-').replace(',', '')}-{seed}"
         for seed in args.seeds
         for name in args.settings
+        for stage in (["train", "evaluate"] if args.test and name in TESTED else ["train"])
     }
     listed = run_dvc("exp", "list", "--names-only").split()
-    for (name, seed), run in progress(runs.items(), total=len(runs), desc="ablation", unit="experiments"):
+    for (name, seed, stage), run in progress(runs.items(), total=len(runs), desc="ablation", unit="experiments"):
         if run not in listed:
             changes = [*args.set, *SETTINGS[name], f"train.seed={seed}"]
             options = [part for change in changes for part in ("-S", change)]
             # --temp: in a copy, as the queue does it, whose worker processes do not always outlive a busy machine
-            subprocess.run(["dvc", "exp", "run", "--temp", "--name", run, *options, "train"], check=False)
+            subprocess.run(["dvc", "exp", "run", "--temp", "--name", run, *options, stage], check=False)
 
     there = run_dvc("exp", "list", "--names-only").split()
     scores = pd.DataFrame(
-        [{"setting": name, **dvc.api.metrics_show(METRICS, rev=run)} for (name, _), run in runs.items() if run in there]
+        [
+            {"setting": name, "stage": stage, **dvc.api.metrics_show(METRICS[stage], rev=run)}
+            for (name, _, stage), run in runs.items()
+            if run in there
+        ]
     )
-    missing = [f"{name}, seed {seed}" for (name, seed), run in runs.items() if run not in there]
+    missing = [f"{name}, seed {seed}" for (name, seed, _), run in runs.items() if run not in there]
     if missing:
         print(f"ablation: no result of {'; '.join(missing)}; see above, then run this again", file=sys.stderr)
     table = summarise(scores)
@@ -68,21 +77,26 @@ def main() -> None:
 
 def summarise(scores: pd.DataFrame) -> str:
     """A Markdown table, a row a setting: means over seeds, and how far they are from the recipe."""
-    groups = {name: rows.drop(columns="setting") for name, rows in scores.groupby("setting", sort=False)}
-    base = groups[next(iter(SETTINGS))].mean()
+    validated, tested = (scores[scores["stage"] == stage].groupby("setting", sort=False) for stage in METRICS)
+    metrics = ["validation_accuracy", "validation_log_loss"]
+    base = validated.get_group(next(iter(SETTINGS)))[metrics].mean()
     lines = [
-        "| setting | accuracy | against the recipe | log loss | against the recipe | seeds |",
-        "|---|---|---|---|---|---|",
+        "| setting | accuracy | against the recipe | log loss | against the recipe | seeds | accuracy, test folds |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for name, rows in groups.items():
-        accuracy, log_loss = rows["validation_accuracy"], rows["validation_log_loss"]
-        change = rows.mean() - base
+    for name, rows in validated:
+        change = rows[metrics].mean() - base
         lines.append(
-            f"| {name} | {accuracy.mean():.1%} ({accuracy.min():.1%} to {accuracy.max():.1%}) | "
-            f"{100 * change['validation_accuracy']:+.1f} points | {log_loss.mean():.3f} | "
-            f"{change['validation_log_loss']:+.3f} | {len(rows)} |"
+            f"| {name} | {describe(rows['validation_accuracy'])} | {100 * change['validation_accuracy']:+.1f} points | "
+            f"{rows['validation_log_loss'].mean():.3f} | {change['validation_log_loss']:+.3f} | {len(rows)} | "
+            f"{describe(tested.get_group(name)['accuracy']) if name in tested.groups else ''} |"
         )
     return "\n".join(lines)
+
+
+def describe(shares: pd.Series) -> str:
+    """The mean, least and greatest share."""
+    return f"{shares.mean():.1%} ({shares.min():.1%} to {shares.max():.1%})"
 
 
 def run_dvc(*arguments: str) -> str:
@@ -95,6 +109,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__.splitlines()[0])
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS), metavar="SETTING")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--test", action="store_true", help=f"also evaluate {' and '.join(TESTED)} on the test folds")
     parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
     parser.add_argument("-S", dest="set", action="append", default=[], metavar="KEY=VALUE", help="for all experiments")
     return parser.parse_args()
