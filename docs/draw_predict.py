@@ -13,6 +13,7 @@ import soundfile
 
 from stages.commands import predict
 from stages.lib.audio import load_mono
+from stages.lib.soundscapes import pink_noise
 
 DOCS, RAW = Path(__file__).parent, Path("data/raw")
 FOLD, SR, DURATION_S = 10, 22050, 40
@@ -30,10 +31,7 @@ def main() -> None:
 
 def place_clips() -> np.ndarray:
     """The recording; float32 of shape (n_samples,). Prints what is where."""
-    n = DURATION_S * SR
-    spectrum = np.fft.rfft(np.random.default_rng(3).standard_normal(n))
-    pink = np.fft.irfft(spectrum / np.sqrt(np.maximum(1, np.arange(len(spectrum)))), n)
-    y = NOISE * pink / pink.std()
+    y = NOISE * pink_noise(DURATION_S * SR, SR, np.random.default_rng(3))
     clips = pd.read_csv(RAW / "clips.csv", keep_default_na=False).query("fold == @FOLD").sort_values("clip")
     for start_s, name in PLACED:
         clip = load_mono(RAW / "audio" / clips.loc[clips["class"] == name, "clip"].iloc[0], SR)
