@@ -5,13 +5,17 @@ from itertools import islice, pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import TONES_HZ
+from hearing import tone_model
 
+from stages.lib.event_scoring import count_events, summarise
 from stages.lib.events import UNSURE, Event
 from stages.lib.soundscapes import (
     FADE_S,
     PAUSE_S,
     Span,
     build_soundscapes,
+    hear,
     known,
     pink_noise,
     take_turns,
@@ -22,7 +26,7 @@ SR = 8000
 CLIPS = pd.DataFrame(
     [(f"{name}-{i}.wav", name) for name in ("dog", "horn") for i in range(3)], columns=["clip", "class"]
 )
-HZ = {"dog": 500.0, "horn": 1500.0}
+HZ = {"dog": 500.0, "horn": 1500.0, **TONES_HZ}
 
 
 def load_tone(clip):
@@ -135,3 +139,15 @@ def test_trim_keeps_what_is_within_60_db_of_the_peak():
 def test_being_unsure_claims_nothing():
     events = [Event(0.0, 1.0, UNSURE, 0.3), Event(1.0, 2.0, "dog", 0.9)]
     assert known(events) == [Span(1.0, 2.0, "dog")]
+
+
+def test_a_model_that_knows_its_tones_is_right_in_soundscapes():
+    """The whole way, from clips to scores: every event with its name, within half a second at both ends."""
+    clips = pd.DataFrame([(f"{name}-1.wav", name) for name in TONES_HZ], columns=["clip", "class"])
+    # Soft, since the model would call loud noise a low tone.
+    soundscapes = build(clips, lambda clip: load_tone(clip) / 100, n=6, snr_db=(20.0, 20.0))
+    counts = [count_events(s.truth, known(hear(tone_model(), s.y, SR)), list(TONES_HZ)) for s in soundscapes]
+    _, scores = summarise({3: sum(counts)})
+    assert scores["n_soundscape_events"] >= 12
+    assert scores["soundscape_event_f1"] == scores["soundscape_intersection_f1"] == 1
+    assert scores["soundscape_second_f1"] > 0.95
