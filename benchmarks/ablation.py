@@ -45,7 +45,7 @@ def main() -> None:
     runs = {
         (name, seed, stage): f"ablation-{stage}-{name.replace(' ', '-').replace(',', '')}-{seed}"
         for seed in args.seeds
-        for name in args.settings
+        for name in dict.fromkeys([next(iter(SETTINGS)), *args.settings])  # without the recipe nothing can be compared
         for stage in (["train", "evaluate"] if args.test and name in TESTED else ["train"])
     }
     listed = run_dvc("exp", "list", "--names-only").split()
@@ -56,20 +56,17 @@ def main() -> None:
             # --temp: in a copy, as the queue does it, whose worker processes do not always outlive a busy machine
             subprocess.run(["dvc", "exp", "run", "--temp", "--name", run, *options, stage], check=False)
 
-    there = run_dvc("exp", "list", "--names-only").split()
-    scores = pd.DataFrame(
-        [
+    missing = set(runs.values()) - set(run_dvc("exp", "list", "--names-only").split())
+    if missing:
+        sys.exit(f"ablation: no result of {', '.join(sorted(missing))}; see above, then run this again")
+    table = summarise(
+        pd.DataFrame(
             {"setting": name, "stage": stage, **dvc.api.metrics_show(METRICS[stage], rev=run)}
             for (name, _, stage), run in runs.items()
-            if run in there
-        ]
+        )
     )
-    missing = [f"{name}, seed {seed}" for (name, seed, _), run in runs.items() if run not in there]
-    if missing:
-        print(f"ablation: no result of {'; '.join(missing)}; see above, then run this again", file=sys.stderr)
-    table = summarise(scores)
     print(table)
-    if args.page and not missing:
+    if args.page:
         text = args.page.read_text(encoding="utf-8")
         head, _, rest = text.partition(BEGIN)
         args.page.write_text(f"{head}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

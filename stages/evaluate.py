@@ -117,8 +117,7 @@ def main(argv: list[str] | None = None) -> None:
     ]
     with whole_folder(args.segments) as folder:
         for of_fold in tested:
-            columns = ["fold", "truth", "predicted"]
-            write_csv(folder / f"{of_fold.name}.csv", of_fold.segments.drop(columns=columns))
+            write_csv(folder / f"{of_fold.name}.csv", of_fold.segments.drop(columns=["fold", "truth", "predicted"]))
     answers = ["truth", "predicted", *map(probability_column, features.classes)]
     predictions = join([of_fold.clips for of_fold in tested], [*CLIP_COLUMNS, *answers])
     segments = join([of_fold.segments for of_fold in tested], ["clip", "fold", "start_s", *answers])
@@ -196,10 +195,10 @@ def evaluate_fold(path: Path, features: Features, audio: Path, params: EvaluateP
         for kind, group in (("true", soundscape.placed), ("heard", events))
         for event in group
     ]
-    events = pd.DataFrame(rows).rename(columns={"label": "class"}).reindex(columns=SOUNDSCAPE_COLUMNS)
+    soundscapes = pd.DataFrame(rows).rename(columns={"label": "class"}).reindex(columns=SOUNDSCAPE_COLUMNS)
     counts = [count_events(soundscape.truth, known(events), features.classes) for soundscape, events in heard]
     shown = Shown(*heard[0], make_featurizer(model)(heard[0][0].y), model.facts) if heard else None
-    return Tested(model.facts["name"], fold, segments, clips, events, sum(counts), shown)
+    return Tested(model.facts["name"], fold, segments, clips, soundscapes, sum(counts), shown)
 
 
 def hear_soundscapes(

@@ -113,7 +113,7 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
         raise SourceError(
             f"{archive.name}: damaged or cut short ({_one_line(error)}); fetch or copy the archive again"
         ) from None
-    except (RuntimeError, NotImplementedError) as error:  # zipfile: a password is asked for, a method it has not
+    except RuntimeError as error:  # of zipfile: a password is asked for, or the method is one that it has not
         raise SourceError(f"{archive.name}: cannot be unpacked ({_one_line(error)}); unpack it yourself") from None
     except OSError as error:
         raise SourceError(f"{archive.name}: unpacking stopped: {_one_line(error)}") from None
@@ -129,7 +129,7 @@ def check_whole(archive: Path) -> None:
                     with member.open() as content:
                         while content.read(1 << 20):
                             pass
-    except (*_DAMAGED, RuntimeError, NotImplementedError) as error:
+    except (*_DAMAGED, RuntimeError) as error:
         raise SourceError(f"{archive.name}: damaged or cut short ({_one_line(error)})") from None
 
 

@@ -167,7 +167,7 @@ class Listener:
         """Score the next `n` segments of the grid, which makes as many rows final."""
         starts = self.step * (self._n_scored + np.arange(n))
         segments = np.stack([self._frames.slice(start, start + self.model.length) for start in starts])
-        probabilities = self._probabilities(segments)
+        probabilities = self.model.predict(segments)
         first, final = self._n_scored, []
         for start, of_segment in zip(starts, probabilities, strict=True):
             self._add(start, start + self.model.length, of_segment)
@@ -184,15 +184,12 @@ class Listener:
         reached = (first - 1) * self.step + self.model.length if first else 0
         if end > reached:
             segment = self._segmenter.cut(self._frames.slice(start, end), 0)
-            probabilities = self._probabilities(segment[np.newaxis])[0]
+            probabilities = self.model.predict(segment[np.newaxis])[0]
             self._add(start, end, probabilities)
             self._hear_newest(start, end, probabilities)
         n = -(-end // self.step) - first
         levels = self._levels(first, n)
         return Rows(first, np.array([self._pop_row() for _ in range(n)]), levels)
-
-    def _probabilities(self, segments: np.ndarray) -> np.ndarray:
-        return self.model.predict(np.ascontiguousarray(segments, dtype=np.float32))
 
     def _add(self, start: int, end: int, probabilities: np.ndarray) -> None:
         """Add a segment of frames `start` to `end` to the rows that are not final, by how much of each it covers."""

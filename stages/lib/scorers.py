@@ -36,14 +36,15 @@ class Model:
     score: Callable[[np.ndarray], np.ndarray]
 
     def predict(self, segments: np.ndarray) -> np.ndarray:
-        """The probabilities of segments, as `score` takes them, after temperature; float64 of shape (n, n_classes).
+        """The probabilities of segments, (n, length, n_features), after temperature; float64 of shape (n, n_classes).
 
         Raises `ModelError` where the network gives no numbers.
         """
-        probabilities = self.score(segments)
+        probabilities = self.score(np.ascontiguousarray(segments, dtype=np.float32))
         if not np.isfinite(probabilities).all():
             raise ModelError(f"{self.path}: gives probabilities that are no numbers; run 'dvc repro train'")
-        return apply_temperature(probabilities, (self.facts["calibration"] or {"temperature": 1.0})["temperature"])
+        calibration = self.facts["calibration"]
+        return apply_temperature(probabilities, calibration["temperature"] if calibration else 1.0)
 
 
 @dataclass(frozen=True)
