@@ -18,7 +18,7 @@ from pathlib import Path
 import dvc.api
 import pandas as pd
 
-from stages.lib.progress import progress
+from stages.lib.core.progress import progress
 
 SETTINGS = {  # what differs from params.yaml and -S; the first is what the others are compared with
     "recipe": [],

@@ -10,7 +10,7 @@ import numpy as np
 import sed_eval
 from sed_scores_eval.intersection_based.intermediate_statistics import statistics_fn
 
-from stages.lib.event_scoring import COLLAR_S, COUNTS, COVERED, SECOND_S, Span, count_events, times
+from stages.evaluate.event_scores import COLLAR_S, COUNTS, COVERED, SECOND_S, Span, count_events, times
 
 CLASSES = ["dog", "horn", "siren"]
 N_CASES = 500

@@ -41,12 +41,12 @@ import pandas as pd
 import scipy.fft
 import soundfile
 
-from stages.featurize import main as run_stage
+from stages.featurize.__main__ import main as run_stage
 from stages.lib.audio import load_mono
-from stages.lib.features import read_clips
-from stages.lib.files import write_csv, write_json
-from stages.lib.params import load_params
-from stages.lib.spectrogram import FeaturizeParams
+from stages.lib.core.files import write_csv, write_json
+from stages.lib.core.params import load_params
+from stages.lib.features.store import read_clips
+from stages.lib.frontend.spectrogram import FeaturizeParams
 
 PARAMS = load_params(Path("params.yaml"), FeaturizeParams)
 FORMATS = {"22.05 kHz mono": (22050, 1), "44.1 kHz stereo": (44100, 2)}
@@ -55,7 +55,7 @@ ROUNDS = 3
 # Runs the stage and tells its peak in KiB. What the system tells to a parent begins at the parent's own size.
 PEAK = """
 import re, sys
-from stages.featurize import main
+from stages.featurize.__main__ import main
 main(sys.argv[1:])
 print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 """

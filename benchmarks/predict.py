@@ -28,11 +28,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from stages.commands.models import find_model
 from stages.lib.audio import audio_blocks, open_audio
-from stages.lib.choosing import find_model
-from stages.lib.events import EventFinder, EventSettings, model_thresholds
-from stages.lib.listening import BATCH, Listener
-from stages.lib.scorers import open_model
+from stages.lib.inference.events import EventFinder, EventSettings, model_thresholds
+from stages.lib.inference.runtime import open_model
+from stages.lib.inference.streaming import BATCH, Listener
 
 MODELS = Path("data/models")
 SPEED_S = 600
@@ -44,9 +44,9 @@ HEAR_HOURS = """
 import re, sys
 from pathlib import Path
 import numpy as np
-from stages.lib.events import EventFinder, EventSettings, model_thresholds
-from stages.lib.listening import Listener
-from stages.lib.scorers import open_model
+from stages.lib.inference.events import EventFinder, EventSettings, model_thresholds
+from stages.lib.inference.streaming import Listener
+from stages.lib.inference.runtime import open_model
 
 model, hours = open_model(Path(sys.argv[1])), float(sys.argv[2])
 listener = Listener(model, 22050)
@@ -174,7 +174,9 @@ def print_start(path: Path) -> None:
         def start(*command: str) -> float:
             return best(lambda: subprocess.run(command, capture_output=True, check=True))
 
-        keras = start(sys.executable, "-c", "from stages.lib.backend import start_backend; start_backend('tensorflow')")
+        keras = start(
+            sys.executable, "-c", "from stages.lib.model.backend import start_backend; start_backend('tensorflow')"
+        )
         whole = start(*PREDICT, str(file), "--model", str(path))
         print(f"start: {whole:.1f} s in all; the import of Keras takes {keras:.1f} s by itself")
 

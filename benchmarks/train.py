@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.lib.augment import AugmentParams, make_augmenter
-from stages.lib.backend import start_backend
-from stages.lib.features import INDEX_COLUMNS, Features, create_fold, write_frames
-from stages.lib.params import load_params
-from stages.lib.recipe import TrainParams
-from stages.lib.scaling import Scaler
-from stages.lib.segments import SegmentParams, make_segmenter
-from stages.lib.spectrogram import FeaturizeParams
+from stages.lib.core.params import load_params
+from stages.lib.features.store import INDEX_COLUMNS, Features, create_fold, write_frames
+from stages.lib.frontend.spectrogram import FeaturizeParams
+from stages.lib.model.backend import start_backend
+from stages.lib.model.segments import SegmentParams, make_segmenter
+from stages.lib.split.scaler import Scaler
+from stages.train.augment import AugmentParams, make_augmenter
+from stages.train.recipe import TrainParams
 
 PARAMS = Path("params.yaml")
 DURATION_S = 4.0
@@ -40,9 +40,9 @@ def main() -> None:
     start_backend(args.backend)
     import keras
 
-    from stages.lib.models import build_model
-    from stages.lib.training import make_optimizer
-    from stages.lib.training_batches import TrainingBatches
+    from stages.train.batches import TrainingBatches
+    from stages.train.fit import make_optimizer
+    from stages.train.networks import build_model
 
     with tempfile.TemporaryDirectory() as folder:
         features = generate_features(Path(folder), args.clips)

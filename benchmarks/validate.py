@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from stages.lib.audio import read_audio
-from stages.lib.probing import probe_files
+from stages.validate.probe import probe_files
 
 FORMATS = {"22.05 kHz mono": (22050, 1), "44.1 kHz stereo": (44100, 2)}
 DURATION_S = 4.0

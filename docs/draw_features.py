@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from stages.lib.figures import save_figure
-from stages.lib.mel import hz_to_mel, mel_edges, mel_filters
+from stages.lib.frontend.mel import hz_to_mel, mel_edges, mel_filters
+from stages.lib.plotting import save_figure
 
 DOCS = Path(__file__).parent
 INK, OTHER = "#1f3a5f", "#d1495b"

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from stages.commands import predict
+from stages.commands.predict import __main__ as predict
+from stages.evaluate.soundscapes import pink_noise
 from stages.lib.audio import load_mono
-from stages.lib.soundscapes import pink_noise
 
 DOCS, RAW = Path(__file__).parent, Path("data/raw")
 FOLD, SR, DURATION_S = 10, 22050, 40

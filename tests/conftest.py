@@ -9,20 +9,9 @@ import pytest
 import soundfile
 import yaml
 
-from stages.lib.files import write_json
-
-ROOT = Path(__file__).parent.parent
-GIT_IDENTITY = {f"GIT_{role}_{key}": "test@test.test" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
-PLAIN = {  # the section augment without any change
-    "crop": "grid",
-    "gain_db": 0.0,
-    "filter_db": 0.0,
-    "mask_frames": 0,
-    "mask_bands": 0,
-    "mix": "none",
-    "mix_alpha": 1.0,
-}
-TONES_HZ = {"low": 300.0, "middle": 900.0, "high": 2700.0}
+from helpers.repository import ROOT
+from helpers.tones import TONES_HZ, run_featurize
+from stages.lib.core.files import write_json
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,11 +53,6 @@ def small_params(params) -> dict:
     return changed
 
 
-def write_params(path: Path, params: dict) -> Path:
-    path.write_text(yaml.safe_dump(params))
-    return path
-
-
 @pytest.fixture(scope="session")
 def tones(tmp_path_factory) -> Path:
     """A folder as fetch and validate leave it: tones of three classes in three folds, noisy, of several lengths."""
@@ -103,16 +87,6 @@ def tones(tmp_path_factory) -> Path:
     return folder
 
 
-def run_featurize(tones: Path, out: Path, params: dict) -> Path:
-    """Run featurize on a folder of tones; returns the features."""
-    from stages import featurize
-
-    options = [f"--params={write_params(out / 'featurize.yaml', params)}", f"--raw={tones / 'raw'}"]
-    options += [f"--accepted={tones / 'accepted.csv'}", f"--plots={out / 'plots'}"]
-    featurize.main([*options, f"--features={out / 'features'}"])
-    return out / "features"
-
-
 @pytest.fixture(scope="session")
 def tone_features(tones, small_params, tmp_path_factory) -> Path:
     """Features of the tones with the small parameters."""
@@ -122,6 +96,6 @@ def tone_features(tones, small_params, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def finished(small_params, tmp_path_factory):
     """A workspace on a folder of tones in which the pipeline ran once, to clone and never to change."""
-    from workspace import run_small
+    from helpers.workspace import run_small
 
     return run_small(tmp_path_factory, small_params)

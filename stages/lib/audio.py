@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from stages.lib.errors import AudioError
+from stages.lib.core.errors import AudioError
 
 BLOCK = 1 << 18  # samples a channel that are decoded at once; all of most clips
 

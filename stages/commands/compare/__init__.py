@@ -1,0 +1,1 @@
+"""Compare two results, with a paired test."""

@@ -1,0 +1,100 @@
+"""Say whether two revisions differ by more than chance, and where: `python -m stages.commands.compare A B`.
+
+A and B are commits, branches, tags, names of DVC experiments, or `workspace`. Read are their predictions, which
+evaluate keeps in Git, so nothing is run or pulled. The test is described in `stages.commands.compare.paired_test`.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from stages.commands.compare.paired_test import LEVEL, Comparison, compare, parse_predictions
+from stages.commands.revisions import read_revision
+from stages.lib.core.errors import run
+from stages.lib.core.files import write_csv
+
+PREDICTIONS = Path("metrics/evaluate/predictions.csv")  # an out of evaluate in dvc.yaml
+N_LISTED = 10  # changed clips each way; --csv has them all
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read both, compare, print."""
+    args = parse_args(argv)
+    a, b = (read_predictions(revision) for revision in (args.a, args.b))
+    comparison = compare(a, b)
+    if args.csv:
+        write_csv(args.csv, comparison.changed)
+    print(describe(comparison, args.a, args.b))
+
+
+def read_predictions(revision: str) -> pd.DataFrame:
+    """The predictions of a revision. Raises `EarError` where it has none."""
+    return parse_predictions(read_revision(revision, PREDICTIONS), f"{revision}: {PREDICTIONS}")
+
+
+def describe(comparison: Comparison, a: str, b: str) -> str:
+    """The comparison as text: scores, classes, changed clips."""
+    folds = ", ".join(map(str, comparison.folds))
+    lines = [
+        f"A: {a}",
+        f"B: {b}",
+        f"{comparison.n_clips} clips of {comparison.n_sources} sources, folds {folds}",
+        "difference: B - A, with its 95 % interval; p: how often two equal runs would differ as much (paired",
+        "randomisation test over sources)",
+        "",
+        *_table(
+            ["score", "A", "B", "difference", "95 % interval", "p", ""],
+            [
+                [row.score, f"{row.a:.3f}", f"{row.b:.3f}", *_difference(row), verdict(row)]
+                for row in comparison.scores.itertuples()
+            ],
+        ),
+        "",
+        *_table(
+            ["class (clips)", "A", "B", "difference", "95 % interval", "p", ""],
+            [
+                [f"{row[1]} ({row.n_clips})", f"{row.a:.3f}", f"{row.b:.3f}", *_difference(row), verdict(row)]
+                for row in comparison.classes.itertuples()
+            ],
+        ),
+        "recall of each class; its p is corrected for the number of classes (Holm)",
+    ]
+    for better, title in (("b", "recognised by B alone"), ("a", "recognised by A alone")):
+        clips = comparison.changed[comparison.changed["better"] == better]
+        lines += ["", f"{len(clips)} clips {title}" + (":" if len(clips) else "")]
+        wrong = clips["predicted_a" if better == "b" else "predicted_b"]
+        rows = zip(clips["clip"], clips["truth"], wrong, strict=True)
+        lines += [f"  {clip}  {truth}, else {predicted}" for clip, truth, predicted in list(rows)[:N_LISTED]]
+        if len(clips) > N_LISTED:
+            lines.append(f"  and {len(clips) - N_LISTED} more; --csv FILE writes them all")
+    return "\n".join(lines)
+
+
+def verdict(row: tuple) -> str:
+    """Whether a difference is more than chance, in words."""
+    return "more than chance" if row.p < LEVEL else ""
+
+
+def _difference(row: tuple) -> list[str]:
+    return [f"{row.difference:+.3f}", f"{row.low:+.3f} to {row.high:+.3f}", f"{row.p:.4f}"]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
+    ]
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Read the two revisions."""
+    parser = argparse.ArgumentParser(prog="python -m stages.commands.compare", description=__doc__.splitlines()[0])
+    parser.add_argument("a", metavar="A", help="a commit, branch, tag, experiment, or workspace")
+    parser.add_argument("b", metavar="B", help="another")
+    parser.add_argument("--csv", type=Path, help="write every clip that changed to this file")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,48 @@
+"""Write a model for programs without Keras: `python -m stages.commands.export`, as ONNX or LiteRT.
+
+The file holds the network and all else that prediction needs, see `stages.commands.export.converters`. The predict
+command runs an ONNX file without TensorFlow. The default place is a folder of its own, since DVC would take a new file
+in `data/models` for a change of that model.
+"""
+
+import argparse
+from pathlib import Path
+
+from stages.commands.models import find_model
+from stages.lib.core.errors import ModelError, run
+from stages.lib.core.files import whole_file
+from stages.lib.model.archive import load_model, read_facts
+from stages.lib.model.backend import start_backend
+
+MODELS = Path("data/models")  # an out of train in dvc.yaml
+EXPORTS = Path("exports")  # not tracked
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Load the model, convert it, write it."""
+    args = parse_args(argv)
+    path = find_model(args.model, MODELS)
+    out = args.out or EXPORTS / f"{path.stem}.onnx"
+    if out.suffix not in (".onnx", ".tflite"):
+        raise ModelError(f"{out}: expected a name that ends in .onnx (ONNX) or .tflite (LiteRT)")
+    facts = read_facts(path)
+    start_backend("tensorflow")  # which converts; a model of another backend loads in it too
+    from stages.commands.export.converters import to_litert, to_onnx
+
+    model = load_model(path)
+    content = (to_onnx if out.suffix == ".onnx" else to_litert)(model, facts)
+    with whole_file(out) as beside:
+        beside.write_bytes(content)
+    print(f"export: {path} as {out}, {len(content) / 1e6:.1f} MB")
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Read which model, and where to."""
+    parser = argparse.ArgumentParser(prog="python -m stages.commands.export", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help=f"a .keras file, or a name in {MODELS}, such as fold_10")
+    parser.add_argument("--out", type=Path, help=f"FILE.onnx or FILE.tflite; by default {EXPORTS}/<name>.onnx")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,133 @@
+"""Models for programs without Keras: ONNX and LiteRT, with the facts of the model file inside.
+
+An ONNX file has the facts as JSON in its metadata, under `stages.lib.inference.runtime.ONNX_FACTS`. A LiteRT file has
+them in a zip archive behind the network, as the metadata of TensorFlow Lite keeps files that belong to a model: the
+member `urban_ear.json`, which `stages.lib.model.archive.read_facts` reads. Input is `log_mel`, float32 of shape (batch,
+length, n_features), raw features as featurize makes them; output are probabilities before temperature, (batch,
+n_classes).
+
+Keras converts, by tf2onnx and by TensorFlow's own converter, so TensorFlow is needed whatever the model was trained
+with. Everything is computed in float32, that of a mixed precision too. Equal models give equal bytes: tf2onnx names and
+orders what it writes by chance, so the graph is written anew.
+"""
+
+import importlib.util
+import io
+import json
+import tempfile
+import warnings
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.lib.core.errors import ModelError
+from stages.lib.inference.runtime import ONNX_FACTS
+from stages.lib.model.archive import FACTS, LONG_AGO
+
+if TYPE_CHECKING:
+    import keras
+    import onnx
+
+OPSET = 18  # of ONNX, the newest that tf2onnx 1.17 writes; onnxruntime reads it since 1.14
+INPUT, OUTPUT = "log_mel", "probabilities"
+
+
+def to_onnx(model: "keras.Model", facts: dict[str, Any]) -> bytes:
+    """The network and its facts as an ONNX file. Raises `ModelError` where the extra `export` is not installed."""
+    if missing := [name for name in ("onnx", "tf2onnx") if importlib.util.find_spec(name) is None]:
+        raise ModelError(f"export to ONNX needs {' and '.join(missing)}; pip install {' '.join(missing)}")
+    import onnx
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of Keras asking NumPy for a name that tf2onnx once used
+        found = onnx.load_model_from_string(_export(model, "onnx", opset_version=OPSET))
+    written = _rewrite(found)
+    onnx.helper.set_model_props(written, {ONNX_FACTS: _dump(facts)})
+    onnx.checker.check_model(written, full_check=True)
+    return written.SerializeToString(deterministic=True)
+
+
+def to_litert(model: "keras.Model", facts: dict[str, Any]) -> bytes:
+    """The network and its facts as a LiteRT (TensorFlow Lite) file."""
+    target = io.BytesIO(_export(model, "litert"))
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(FACTS, LONG_AGO), _dump(facts))
+    return target.getvalue()
+
+
+def _export(model: "keras.Model", kind: str, **options: Any) -> bytes:
+    """What Keras writes for a copy of `model` in float32."""
+    import keras
+
+    plain = keras.models.clone_model(model, clone_function=_in_float32, recursive=True)
+    plain.set_weights(model.get_weights())
+    plain(np.zeros((1, *plain.input_shape[1:]), np.float32))  # Keras exports only what was called
+    for layer in plain.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            # Tensors that are no weights are left out of what tf2onnx is given; arrays become constants.
+            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ("model.tflite" if kind == "litert" else "model.onnx")
+        plain.export(str(path), format=kind, verbose=False, **options)
+        return path.read_bytes()
+
+
+def _in_float32(layer: "keras.Layer") -> "keras.Layer":
+    return layer.__class__.from_config(layer.get_config() | {"dtype": "float32"})
+
+
+def _rewrite(found: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The same graph with nodes in the order in which the output needs them, and values numbered in that order."""
+    import onnx
+
+    graph = found.graph
+    maker = {name: node for node in graph.node for name in node.output}
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    names = {graph.input[0].name: INPUT, graph.output[0].name: OUTPUT, "": ""}
+    nodes, weights, left = [], [], [graph.output[0].name]
+    written: set[int] = set()
+    while left:  # depth first, with a stack: the largest network here is deeper than Python lets functions call
+        node = maker.get(left[-1])
+        if node is None or id(node) in written:
+            name = left.pop()
+            if name in initializers and name not in names:
+                names[name] = f"weight_{len(weights)}"
+                weights.append(initializers[name])
+            continue
+        if missing := [name for name in node.input if name not in names and not _is_made(name, maker, written)]:
+            left += reversed(missing)
+            continue
+        written.add(id(node))
+        left.pop()
+        for name in node.output:
+            names.setdefault(name, f"value_{len(nodes)}")
+        nodes.append(node)
+    for i, node in enumerate(nodes):
+        node.name = f"{node.op_type}_{i}"
+        node.input[:], node.output[:] = [names[n] for n in node.input], [names[n] for n in node.output]
+        attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
+        del node.attribute[:]
+        node.attribute.extend(attributes)
+    for tensor in weights:
+        tensor.name = names[tensor.name]
+    shapes = [[d.dim_value for d in v.type.tensor_type.shape.dim[1:]] for v in (graph.input[0], graph.output[0])]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", *shape])
+        for name, shape in zip((INPUT, OUTPUT), shapes, strict=True)
+    ]
+    return onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "urban_ear", ends[:1], ends[1:], weights),
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=found.ir_version,
+        producer_name="urban-ear",
+    )
+
+
+def _is_made(name: str, maker: dict[str, "onnx.NodeProto"], written: set[int]) -> bool:
+    return name in maker and id(maker[name]) in written
+
+
+def _dump(facts: dict[str, Any]) -> str:
+    return json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

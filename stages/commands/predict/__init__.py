@@ -1,0 +1,1 @@
+"""Say what sounds in a recording, and when."""

@@ -1,0 +1,102 @@
+"""The picture of the predict command: features, probabilities and events of a recording on one time axis."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from stages.commands.predict.formats import spoken
+from stages.lib.frontend.mel import hz_to_mel
+from stages.lib.inference.events import UNSURE, Event
+
+INK, DOUBT = "#1f3a5f", "#9aa5b1"
+COLUMNS = 2000  # at least half as many are drawn of a long recording, twice what the width of the picture shows
+TICKS_HZ = (125, 500, 2000, 8000)
+
+
+class Columns:
+    """The greatest values of equal parts of a sequence of unknown length, so that a picture of hours needs no more."""
+
+    def __init__(self) -> None:
+        """Begin with parts of one row."""
+        self._rows: list[np.ndarray] = []
+        self._part: list[np.ndarray] = []
+        self.n_a_part = 1
+
+    def add(self, rows: np.ndarray) -> None:
+        """Take the next rows, of shape (n, width)."""
+        for row in rows:
+            self._part.append(row)
+            if len(self._part) == self.n_a_part:
+                self._rows.append(np.max(self._part, axis=0))
+                self._part = []
+            if len(self._rows) == COLUMNS:
+                pairs = np.array(self._rows).reshape(COLUMNS // 2, 2, -1)
+                self._rows, self.n_a_part = list(pairs.max(axis=1)), 2 * self.n_a_part
+
+    @property
+    def values(self) -> np.ndarray:
+        """The parts, (n, width); the last may be of fewer rows."""
+        return np.array([*self._rows, *([np.max(self._part, axis=0)] if self._part else [])])
+
+
+def plot_prediction(
+    features: Columns, probabilities: Columns, events: Sequence[Event], facts: dict[str, Any], *, row_s: float,
+    duration_s: float, title: str,
+) -> Figure:  # fmt: skip
+    """Draw features (n_frames, n_features) as they came, probabilities (n_rows, n_classes), and the events in time.
+
+    `facts` are those of the model. Raises nothing: a recording without an event has an empty third part.
+    """
+    featurize, classes = facts["featurize"], facts["classes"]
+    labels = [*classes, UNSURE]
+    lines = 0.19 * len(labels)
+    height = 3.6 + 2 * lines
+    figure = Figure(figsize=(10, height))
+    margins = {"left": 0.17, "right": 0.9, "bottom": 0.5 / height, "top": 1 - 0.75 / height, "hspace": 0.3}
+    ratios = {"height_ratios": [2.0, lines, lines]}
+    heard, believed, found = figure.subplots(3, 1, sharex=True, gridspec_kw=margins | ratios)
+    figure.suptitle(title, y=1 - 0.1 / height, va="top", fontsize=11)
+
+    frame_s = featurize["hop_length"] / featurize["sr"]
+    image = features.values.T
+    heard.imshow(
+        image, origin="lower", aspect="auto", cmap="magma", interpolation="none",
+        vmin=np.quantile(image, 0.05), vmax=image.max(),
+        extent=(0, image.shape[1] * features.n_a_part * frame_s, 0, len(image)),
+    )  # fmt: skip
+    heard.set_ylabel("coefficient" if facts["kind"] == "mfcc" else "frequency (Hz)")
+    if facts["kind"] != "mfcc":
+        _set_hz_ticks(heard, featurize)
+    heard.set_title("features as the model takes them", fontsize=9, loc="left")
+
+    image = probabilities.values.T
+    shades = believed.imshow(
+        image, aspect="auto", cmap="Blues", interpolation="none", vmin=0, vmax=1,
+        extent=(0, image.shape[1] * probabilities.n_a_part * row_s, len(classes) - 0.5, -0.5),
+    )  # fmt: skip
+    believed.set_yticks(range(len(classes)), [spoken(name) for name in classes], fontsize=8)
+    believed.set_title("probabilities", fontsize=9, loc="left")
+    place = believed.get_position()
+    figure.colorbar(shades, cax=figure.add_axes((0.915, place.y0, 0.012, place.height))).ax.tick_params(labelsize=8)
+
+    for i, name in enumerate(labels):
+        spans = [(event.start_s, event.end_s - event.start_s) for event in events if event.label == name]
+        found.broken_barh(spans, (i - 0.35, 0.7), color=DOUBT if name == UNSURE else INK)
+    found.set_yticks(range(len(labels)), [spoken(name) for name in labels], fontsize=8)
+    found.set_ylim(len(labels) - 0.5, -0.5)
+    found.grid(axis="x", color="#dddddd", linewidth=0.6)
+    found.set_axisbelow(True)
+    found.set_title("events", fontsize=9, loc="left")
+    found.set(xlabel="time (s)", xlim=(0, duration_s))
+    return figure
+
+
+def _set_hz_ticks(axes: Any, featurize: dict[str, Any]) -> None:
+    """Mark frequencies on an axis of bands, which are equally far apart in mel."""
+    scale = featurize["mel_scale"]
+    low, high = (float(hz_to_mel(featurize[key], scale)) for key in ("fmin", "fmax"))
+    shown = [hz for hz in TICKS_HZ if featurize["fmin"] < hz <= featurize["fmax"]]
+    bands = [(float(hz_to_mel(hz, scale)) - low) / (high - low) * featurize["n_mels"] for hz in shown]
+    axes.set_yticks(bands, [f"{hz:,}" for hz in shown], fontsize=8)

@@ -1,0 +1,1 @@
+"""Report on a pull request what it changes."""

@@ -1,0 +1,98 @@
+"""Push the results that a report was made of: `python -m stages.commands.pull_request.keep`.
+
+`refs/reports/pr-NUMBER` gets the lock and metrics that came out, as a commit on top of the one that was run, so that
+the comment can show their pictures and anyone can take them: `git fetch origin refs/reports/pr-NUMBER`, then `git
+cherry-pick FETCH_HEAD`. `refs/reports/pr-NUMBER-base` gets those of the base where it was run too. With `--branch` the
+commit also goes to the branch of the pull request.
+
+This runs with the right to write. It takes nothing but `dvc.lock` and `metrics/` of the results, puts them on top of
+commits that it fetches itself, checks nothing out, and imports nothing but Python itself.
+"""
+
+import argparse
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from stages.commands.pull_request.markdown import load_facts
+from stages.lib.core.errors import DataError, EarError, run
+
+RESULTS = ["dvc.lock", "metrics"]
+WHO = {"NAME": "github-actions[bot]", "EMAIL": "41898282+github-actions[bot]@users.noreply.github.com"}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Commit and push what is new of both sides."""
+    args = parse_args(argv)
+    facts = load_facts(args.facts)
+    if facts.head != args.head_sha:
+        raise DataError(f"{args.facts}: a report on {facts.head}, but the run was of {args.head_sha}; run it again")
+    for side, parent, suffix in (("new", facts.head, ""), ("old", facts.base, "-base")):
+        commit = commit_on(parent, args.results / side, args.remote)
+        if commit is None:
+            continue
+        git("push", "--quiet", "--force", args.remote, f"{commit}:refs/reports/pr-{args.number}{suffix}")
+        print(f"kept {commit} on {parent} as refs/reports/pr-{args.number}{suffix}")
+        if side == "new" and args.branch:
+            push_to_branch(commit, args)
+
+
+def commit_on(parent: str, folder: Path, remote: str) -> str | None:
+    """A commit with the results in `folder` on top of `parent`; None where there are none, or `parent` has the same."""
+    if not (folder / "dvc.lock").is_file():
+        return None
+    git("fetch", "--quiet", "--no-tags", "--depth=1", remote, parent)
+    with tempfile.TemporaryDirectory() as scratch:
+        index = {"GIT_INDEX_FILE": f"{scratch}/index", "GIT_WORK_TREE": str(folder.resolve())}
+        git("read-tree", parent, **index)
+        git("add", "--all", "--force", "--", *[name for name in RESULTS if (folder / name).exists()], **index)
+        tree = git("write-tree", **index)
+    if tree == git("rev-parse", f"{parent}^{{tree}}"):
+        return None
+    # At the time of its parent: the same results make the same commit, however often a run is repeated.
+    date = git("show", "--no-patch", "--format=%cI", parent)
+    dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+    return git("commit-tree", tree, "-p", parent, "-m", "Refresh dvc.lock and metrics, as the report ran them", **dates)
+
+
+def push_to_branch(commit: str, args: argparse.Namespace) -> None:
+    """Put the commit on the branch, if that still ends where it was run."""
+    try:
+        git("push", "--quiet", args.remote, f"{commit}:refs/heads/{args.branch}")
+    except EarError:
+        raise EarError(
+            f"{args.branch}: has moved on since {args.head_sha}, or is protected; the results are in "
+            f"refs/reports/pr-{args.number}"
+        ) from None
+    print(f"committed to {args.branch}")
+
+
+def git(*arguments: str, **settings: str) -> str:
+    """What a command of Git prints, with settings of the environment. Raises `EarError` where it fails."""
+    who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in WHO.items()}
+    done = subprocess.run(
+        ["git", *arguments], env=os.environ | who | settings, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+        raise EarError(f"'git {arguments[0]}' failed: {said}; see the rights of the token and the rules of the branch")
+    return done.stdout.strip()
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Read where the results are and where they go."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.commands.pull_request.keep", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--results", type=Path, required=True, help="the folder that 'rerun run --results' wrote")
+    parser.add_argument("--facts", type=Path, required=True, help="facts.json, which 'report --out' wrote")
+    parser.add_argument("--head-sha", required=True, help="the commit that was run")
+    parser.add_argument("--number", type=int, required=True, help="of the pull request")
+    parser.add_argument("--remote", default="origin", help="where to push (default: %(default)s)")
+    parser.add_argument("--branch", help="the branch to commit to as well")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run(main)

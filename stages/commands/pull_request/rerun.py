@@ -1,0 +1,193 @@
+"""Run what a report compares, base and branch on one machine: `python -m stages.commands.pull_request.rerun VERB BASE`.
+
+pull  brings what the DVC remote has, for HEAD and for the base, the last commit that BASE shares with HEAD
+run   runs the stages that changed; where there are any, also those of the base whose results are in no cache, so that
+      a difference of machines is not read as one of results
+push  sends the results of both to the remote
+check fails where the remote lacks data that dvc.lock names
+
+The base is checked out in a folder of its own (`--folder`) that shares the cache of DVC. `run` writes what became of
+each stage to `--log`, for `stages.commands.pull_request.report --rerun`, and where `--results` is given the lock and
+metrics of both there, for `stages.commands.pull_request.keep`. Without a DVC remote, `pull`, `push` and `check` have
+nothing to do.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from stages.commands.pull_request.collect import read_log, stale_stages
+from stages.commands.revisions import find_merge_base
+from stages.lib.core.errors import EarError, run
+from stages.lib.core.files import write_json
+
+RESULTS = ["dvc.lock", "metrics"]
+KEPT_REF = "refs/urban-ear/base-results"  # the commit of the base's results as they came out here
+WHO = {"NAME": "urban-ear", "EMAIL": "urban-ear@users.noreply.github.com"}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Do what is asked for."""
+    args = parse_args(argv)
+    {"pull": pull, "run": rerun, "push": push, "check": check}[args.verb](args)
+
+
+def pull(args: argparse.Namespace) -> None:
+    """Check out the base and fetch what the remote has. What it has not, `run` computes."""
+    check_out(find_merge_base(args.base), args.folder)
+    if not has_remote():
+        print("rerun: no DVC remote is set, so nothing is pulled")
+        return
+    for folder in (Path(), args.folder):
+        status, _ = call("dvc", "pull", "--run-cache", "--allow-missing", folder=folder)
+        if status:
+            raise EarError("'dvc pull' failed, see above; what is missing can be computed, if its data can be had")
+
+
+def rerun(args: argparse.Namespace) -> None:
+    """Run both, note what ran, and fail where a stage of HEAD failed."""
+    base = find_merge_base(args.base)
+    failed, head = reproduce(Path(), args.pull, trust_lock=True)
+    found: dict[str, object] = {"head": head, "base": {}, "base_results": None}
+    if {"ran", "cached"} & set(head.values()) and not failed:
+        check_out(base, args.folder)
+        base_failed, found["base"] = reproduce(args.folder, args.pull, trust_lock=False)
+        if not base_failed:
+            found["base_results"] = commit_results(args.folder)
+    write_json(args.log, found)
+    if args.results:
+        copy_results(Path(), args.results / "new")
+        if found["base_results"]:
+            copy_results(args.folder, args.results / "old")
+    if failed:
+        raise EarError("a stage failed, see above; correct it and run 'dvc repro'")
+
+
+def push(args: argparse.Namespace) -> None:
+    """Send what both pipelines made to the remote."""
+    if not has_remote():
+        print("rerun: no DVC remote is set, so nothing is pushed")
+        return
+    for folder in (Path(), args.folder):
+        if folder.exists() and call("dvc", "push", "--run-cache", folder=folder)[0]:
+            raise EarError("'dvc push' failed, see above; check the address and the rights of the remote")
+
+
+def check(args: argparse.Namespace) -> None:
+    """See that whoever pulls gets all: a merge of a lock whose data is nowhere would leave others without it."""
+    if not has_remote():
+        print("rerun: no DVC remote is set, so nothing is checked")
+        return
+    missing = json.loads(output_of("dvc", "data", "status", "--not-in-remote", "--json")).get("not_in_remote", [])
+    if missing:
+        raise EarError(f"{', '.join(sorted(missing))}: not in the DVC remote; run 'dvc push' where the pipeline ran")
+
+
+def copy_results(folder: Path, target: Path) -> None:
+    """Copy the lock and metrics of a checkout, without what Git ignores."""
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *RESULTS, folder=folder)
+    for name in sorted({name for name in listed.split("\0") if name and (folder / name).is_file()}):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, target / name)
+
+
+def check_out(commit: str, folder: Path) -> None:
+    """A clone of this repository at a commit, with the same cache and settings of DVC; kept where it is one already."""
+    if folder.exists():
+        if git("rev-parse", "HEAD", folder=folder) == commit:
+            return
+        raise EarError(f"{folder}: exists, and is not a clone at {commit}; remove it or name another --folder")
+    git("clone", "--quiet", "--shared", "--no-checkout", ".", str(folder))
+    git("checkout", "--quiet", "--detach", commit, folder=folder)
+    settings = Path(".dvc/config.local")
+    if settings.is_file():
+        shutil.copy2(settings, folder / settings)
+    cache = (Path.cwd() / output_of("dvc", "cache", "dir")).resolve()
+    output_of("dvc", "cache", "dir", "--local", str(cache), folder=folder)
+
+
+def reproduce(folder: Path, pull: bool, *, trust_lock: bool) -> tuple[bool, dict[str, str]]:
+    """Run what changed, or is in no cache; returns whether a stage failed, and what became of each.
+
+    With `trust_lock` nothing runs where the lock says that nothing changed, even if its data is not at hand.
+    """
+    if trust_lock:
+        status, output = call("dvc", "repro", "--allow-missing", "--dry", folder=folder)
+        if not status and not stale_stages(output):
+            return False, read_log(output)
+    call("dvc", "checkout", "--allow-missing", "--quiet", folder=folder)
+    # What other runs of the same made is known only now, by the state of the inputs: --pull brings it.
+    options = ["--pull"] if pull and has_remote() else []
+    status, output = call("dvc", "repro", *options, folder=folder)
+    return bool(status), read_log(output)
+
+
+def commit_results(folder: Path) -> str | None:
+    """The commit of the results as they came out in a clone, on top of its own; None where they are its own."""
+    if not git("status", "--porcelain", "--", *RESULTS, folder=folder):
+        return None
+    git("add", "--all", "--", *RESULTS, folder=folder)
+    git("commit", "--quiet", "--no-verify", "--message", "Results of the base, run for a report", folder=folder)
+    git("fetch", "--quiet", "--no-tags", str(folder.resolve()), f"+HEAD:{KEPT_REF}")
+    return git("rev-parse", KEPT_REF)
+
+
+def has_remote() -> bool:
+    """Whether DVC has a remote to pull from when none is named."""
+    return any(line.startswith("core.remote=") for line in output_of("dvc", "config", "--list").splitlines())
+
+
+def call(*command: str, folder: Path = Path()) -> tuple[int, str]:
+    """Run a command and show what it prints as it comes; returns its status and what it printed."""
+    print(f"rerun: {' '.join(command)} in {folder}", flush=True)
+    lines = []
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            lines.append(line)
+    return process.returncode, "".join(lines)
+
+
+def git(*arguments: str, folder: Path = Path()) -> str:
+    """What a command of Git prints."""
+    return output_of("git", *arguments, folder=folder)
+
+
+def output_of(*command: str, folder: Path = Path()) -> str:
+    """What a command prints. Raises `EarError` where it fails."""
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+        raise EarError(f"'{' '.join(command)}' failed: {said}; correct that first")
+    return done.stdout.strip()
+
+
+def environment() -> dict[str, str]:
+    """That of this process, with a name to commit with."""
+    who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in WHO.items()}
+    return os.environ | who | {"DVC_NO_ANALYTICS": "1"}
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Read what to do."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.commands.pull_request.rerun", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("verb", choices=["pull", "run", "push", "check"])
+    parser.add_argument("base", metavar="BASE", help="the branch to merge into, such as origin/main")
+    parser.add_argument("--folder", type=Path, default=Path("rerun/base"), help="where the base is checked out")
+    parser.add_argument("--pull", action="store_true", help="with run: take results of other runs from the remote")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="copy the lock and metrics of both there")
+    parser.add_argument("--log", type=Path, default=Path("rerun/log.json"), help="what became of each stage")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run(main)

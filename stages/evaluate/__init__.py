@@ -1,0 +1,1 @@
+"""Evaluate: score each model on its test fold."""

@@ -1,0 +1,248 @@
+"""The report of evaluate: one HTML page that holds its pictures and sounds and asks for nothing from the network."""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+import soundfile
+
+from stages.evaluate.event_scores import COLLAR_S, METHODS
+from stages.evaluate.published import Protocol, differences, find_protocol
+from stages.evaluate.report_page import PAGE
+from stages.evaluate.scores import Results
+from stages.lib.core.errors import AudioError
+
+N_CONFUSIONS = 15
+N_MISTAKES = 24  # some 20 kB each
+LISTEN_S = 6.0  # seconds of a clip; UrbanSound8K's are at most 4, those of ESC-50 are 5
+LISTEN_SR = 22050  # Hz
+MEANINGS = {
+    "accuracy": ("accuracy", "the share of clips that are recognised"),
+    "balanced_accuracy": ("balanced accuracy", "the same with equal weight a class"),
+    "macro_f1": ("macro F1", "precision and recall in one, mean over classes"),
+    "roc_auc": ("ROC-AUC", "how often a clip of a class ranks above one of another; 0.5 is chance"),
+    "average_precision": ("average precision", "area under the precision-recall curve, mean over classes"),
+    "log_loss": ("log loss", "nats a clip; less is better, and being sure and wrong costs most"),
+    "calibration_error": ("calibration error", "gap between confidence and accuracy; less is better"),
+}
+EVENT_MEANINGS = {
+    "soundscape_event_f1": (
+        "event F1",
+        f"an event is found where its start and its end are heard within {COLLAR_S * 1000:g} ms",
+    ),
+    "soundscape_intersection_f1": ("event F1 by intersection", "an event is found where half of it is heard as it is"),
+    "soundscape_second_f1": ("F1 second by second", "what sounds in each second, whatever event it belongs to"),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a report tells of.
+
+    `models` are the facts of the model files that were tested (`stages.lib.model.archive`), or of all where none was;
+    `data` those of the features' dataset; `n_clips` and `folds` the accepted clips and folds there are.
+    """
+
+    data: dict[str, Any]
+    classes: list[str]
+    n_clips: int
+    folds: list[int]
+    models: list[dict[str, Any]]
+
+
+def render_report(
+    run: Run,
+    results: Results,
+    confusions: pd.DataFrame,
+    mistakes: pd.DataFrame,
+    events: pd.DataFrame,
+    metrics: dict[str, float],
+    soundscape: Path,
+    pictures: Sequence[tuple[Path, str]],
+    load: Callable[[str], np.ndarray],
+    protocols: list[Protocol],
+    digest: str,
+) -> str:
+    """Render the page.
+
+    `confusions` and `mistakes` as `stages.evaluate.confusions` makes them, `events` as
+    `stages.evaluate.event_scores.summarise` does; `metrics` are the numbers of evaluate; `soundscape` is the PNG file
+    of a soundscape; `pictures` are PNG files with what they show; `load(clip)` gives the samples of a clip at
+    `LISTEN_SR` Hz, float of shape (n_samples,), or raises `AudioError`; `digest` tells from which predictions the page
+    was made.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    protocol = None if run.data["synthetic"] else find_protocol(protocols, run.data["name"], len(run.classes))
+    tested = [facts["split"]["test"] for facts in run.models if facts["split"]["test"] is not None]
+    validation = any(facts["split"]["validation"] is not None for facts in run.models)
+    return environment.from_string(PAGE).render(
+        data=run.data,
+        class_names=run.classes,
+        n_folds=len(results.folds),
+        cards=_cards(results),
+        tested=_tested(results),
+        scores=[_score_row(row) for row in results.scores.to_dict("records")],
+        protocol=protocol,
+        differences=differences(protocol, tested, run.n_clips, validation) if protocol else [],
+        published=_published_rows(protocol, results) if protocol else [],
+        pictures=[
+            {"uri": _data_uri("image/png", path.read_bytes()), "text": text, "whole": _is_wide(path)}
+            for path, text in pictures
+        ],
+        confusions=[row | {"share": f"{row['share']:.0%}"} for row in confusions.head(N_CONFUSIONS).to_dict("records")],
+        events=[_event_row(row) for row in events.to_dict("records") if row["n_events"]],
+        event_scores=_event_scores(metrics),
+        soundscape=_data_uri("image/png", soundscape.read_bytes()),
+        mistakes=[_mistake(row, load) for row in choose_mistakes(mistakes).to_dict("records")],
+        n_mistakes=len(mistakes),
+        classes=[_class_row(row) for row in results.classes.to_dict("records")],
+        card=_card(run),
+        parameters=_parameters(run.models),
+        digest=digest,
+    )
+
+
+def choose_mistakes(mistakes: pd.DataFrame) -> pd.DataFrame:
+    """The most confident mistakes, at most `N_MISTAKES`: one a source and pair of classes, since slices are alike."""
+    return mistakes.drop_duplicates(["source", "truth", "predicted"]).head(N_MISTAKES)
+
+
+def encode_mp3(y: np.ndarray, sr: int) -> bytes:
+    """Samples, float of shape (n_samples,) at `sr` Hz, as MP3, which every browser plays."""
+    target = io.BytesIO()
+    soundfile.write(target, y, sr, format="MP3", subtype="MPEG_LAYER_III")
+    return target.getvalue()
+
+
+def _mistake(row: dict[str, Any], load: Callable[[str], np.ndarray]) -> dict[str, Any]:
+    try:
+        y = load(row["clip"])[: round(LISTEN_S * LISTEN_SR)]
+        sound = {"uri": _data_uri("audio/mpeg", encode_mp3(y, LISTEN_SR)), "fault": ""}
+    except AudioError as error:
+        sound = {"uri": "", "fault": str(error)}
+    return row | sound | {"confidence": f"{row['confidence']:.0%}", "p_truth": f"{row['p_truth']:.0%}"}
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _is_wide(path: Path) -> bool:
+    width = int.from_bytes(path.read_bytes()[16:20], "big")  # of the header of a PNG, in pixels
+    return width > 850  # half the page would be too small for its type
+
+
+def _number(value: float, percent: bool = False) -> str:
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:.1%}" if percent else f"{value:.3f}"
+
+
+def _interval(low: float, high: float, percent: bool = False) -> str:
+    return f"[{_number(low, percent)}, {_number(high, percent)}]" if np.isfinite(low) else "–"
+
+
+def _score_row(row: dict[str, Any]) -> dict[str, str]:
+    name, meaning = MEANINGS[row["score"]]
+    percent = "accuracy" in row["score"]
+    numbers = {column: _number(row[column], percent) for column in ("clips", "segments", "deviation")}
+    return numbers | {"name": name, "meaning": meaning, "interval": _interval(row["low"], row["high"], percent)}
+
+
+def _cards(results: Results) -> list[dict[str, str]]:
+    rows = {row["score"]: _score_row(row) for row in results.scores.to_dict("records")}
+    names = [name for name in ("accuracy", "balanced_accuracy", "macro_f1", "calibration_error") if name in rows]
+    cards = [{"name": rows[n]["name"], "value": rows[n]["clips"], "note": rows[n]["interval"]} for n in names]
+    for row in results.groups.query("kind == 'salience'").to_dict("records"):
+        note = f"{_interval(row['low'], row['high'], True)}, {row['n_clips']} clips"
+        cards.append({"name": row["group"], "value": _number(row["accuracy"], True), "note": note})
+    return cards
+
+
+def _tested(results: Results) -> str:
+    folds = results.folds["fold"].tolist()
+    n_clips = int(results.folds["n_clips"].sum())
+    if len(folds) == 1:
+        return f"{n_clips:,} clips of fold {folds[0]}. One fold is a quick look; a result is the mean over all."
+    return f"{n_clips:,} clips of {len(folds)} folds; scores are means over the folds, each with a model of its own."
+
+
+def _published_rows(protocol: Protocol, results: Results) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "name": result.name,
+            "value": result.accuracy,
+            "pretrained": "yes" if result.pretrained else "no",
+            "weights": {"last": "last", "best": "best on the test fold", None: "not said"}[result.weights],
+            "source": result.source,
+            "own": False,
+        }
+        for result in protocol.results
+    ]
+    if not results.scores.empty:
+        own = {"name": "this run", "value": results.scores["clips"].iloc[0], "own": True}
+        rows.append(own | {"pretrained": "", "weights": "not chosen by the test fold", "source": ""})
+    return [row | {"accuracy": _number(row["value"], True)} for row in sorted(rows, key=lambda row: row["value"])]
+
+
+def _event_scores(metrics: dict[str, float]) -> list[dict[str, str]]:
+    return [
+        {"name": name, "meaning": meaning, "value": _number(metrics[key])}
+        for key, (name, meaning) in EVENT_MEANINGS.items()
+        if key in metrics
+    ]
+
+
+def _event_row(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"name": row["class"]} | {f"{name}_f1": _number(row[f"{name}_f1"]) for name in METHODS}
+
+
+def _class_row(row: dict[str, Any]) -> dict[str, Any]:
+    numbers = {name: _number(row[name]) for name in ("f1", "roc_auc", "average_precision")}
+    shares = {name: _number(row[name], True) for name in ("recall", "precision")}
+    interval = _interval(row["recall_low"], row["recall_high"], True)
+    return row | numbers | shares | {"name": row["class"], "interval": interval}
+
+
+def _card(run: Run) -> dict[str, Any]:
+    facts, n_models = run.models[0], len(run.models)
+    featurize, train = facts["featurize"], facts["train"]
+    low = f"below {featurize['fmin']:g} Hz or " if featurize["fmin"] else ""
+    folds = "; ".join(_describe_split(model["split"]) for model in run.models[:3])
+    temperatures = [m["calibration"]["temperature"] for m in run.models if m.get("calibration")]
+    return {
+        "model": f"{train['model']}, trained on {train['backend']}" + (f"; {n_models} models" if n_models > 1 else ""),
+        "band": f"{low}above {featurize['fmax']:g} Hz",
+        "n_clips": f"{run.n_clips:,}",
+        "n_data_folds": len(run.folds),
+        "training": folds + (f"; and so on for {n_models - 3} more" if n_models > 3 else ""),
+        "calibration": "as the network gives it, not calibrated"
+        if not temperatures
+        else f"calibrated by temperature on the validation fold: {', '.join(f'{t:.2f}' for t in temperatures)}",
+    }
+
+
+def _describe_split(split: dict[str, Any]) -> str:
+    kept = "" if split["validation"] is None else f", validated on {split['validation']}"
+    tested = "" if split["test"] is None else f", tested on {split['test']}"
+    return f"trained on folds {', '.join(map(str, split['train']))}{kept}{tested}"
+
+
+def _parameters(models: list[dict[str, Any]]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """The settings in the facts of the first model, a section each; those of the others differ in their folds only."""
+    facts = models[0]
+    left_out = ("dataset", "split", "calibration")
+    sections = [
+        (name, sorted(values.items()))
+        for name, values in sorted(facts.items(), reverse=True)
+        if isinstance(values, dict) and name not in left_out
+    ]
+    return [*sections, ("split", [(model["name"], _describe_split(model["split"])) for model in models])]

@@ -1,0 +1,1 @@
+"""Featurize: log-mel frames of each accepted clip."""

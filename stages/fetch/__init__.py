@@ -1,0 +1,1 @@
+"""Fetch: bring one dataset into one layout."""

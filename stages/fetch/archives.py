@@ -1,0 +1,209 @@
+"""Unpacking archives that strangers made: every member is checked by name before a byte of it is written."""
+
+import gzip
+import lzma
+import os
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from stages.lib.core.errors import SourceError
+from stages.lib.core.progress import progress
+
+CLUTTER = (".DS_Store", ".git", "__MACOSX", "Thumbs.db", "desktop.ini")
+_DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may grow to; more is taken for a bomb."""
+
+    max_bytes: int
+    max_files: int
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    kind: str  # file, folder, link or other
+    n_bytes: int
+    link: str  # what a link names: relative to its own folder, or for a hard link (tar) to the top
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the content of the file `path` (its name does not count) is a tar, compressed or not, or a zip.
+
+    A gzip that is broken before the first header of a tar counts too: `unpack` says what is wrong with it.
+    """
+    try:
+        return tarfile.is_tarfile(path) or zipfile.is_zipfile(path)
+    except _DAMAGED:  # tarfile turns not all that gzip raises into its own
+        return True
+
+
+def is_clutter(name: str) -> bool:
+    """Whether some part of the path `name` is what an operating system or Git leaves behind.
+
+    Other names that start with a dot are not: '.5 Hz hum.wav' is a recording.
+    """
+    return any(part.startswith("._") or part in CLUTTER for part in PurePosixPath(name).parts)
+
+
+def check_space(folder: Path, n_bytes: int, what: str) -> None:
+    """Raise `SourceError` unless the disk of the existing `folder` has room for `n_bytes`, which `what` needs."""
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes:
+        raise SourceError(
+            f"{what}: needs {n_bytes / 1e9:,.2f} GB on the disk of {folder}, found {free / 1e9:,.2f} GB free; "
+            "make room and run again"
+        )
+
+
+def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
+    """Unpack the tar or zip `archive` into the existing `folder`, in one pass.
+
+    Returns a line for each member left out, clutter (`is_clutter`) aside. A link inside the archive
+    becomes a copy of the file that it names, so no link ever stands in `folder` for a later member to write through.
+    Raises `SourceError` that names the member for an absolute path, a path or link that leads out, a device and
+    whatever passes the limits, and for an archive that is damaged or that the disk has no room for. What was unpacked
+    before that stays in `folder`; give one that is thrown away (`files.whole_folder`).
+    """
+    # Audio hardly shrinks, so the archive's own size is a fair first guess; each member is checked again on its turn.
+    check_space(folder, archive.stat().st_size, archive.name)
+    left_out, links = [], []
+    n_bytes = 0
+    try:
+        with _opened(archive) as (members, n_members):
+            bar = progress(members, total=n_members, desc=f"unpacking {archive.name}", unit="members")
+            for n_done, member in enumerate(bar, start=1):
+                _check_name(archive, member)
+                n_bytes += member.n_bytes
+                if n_done > limits.max_files or n_bytes > limits.max_bytes:
+                    raise SourceError(
+                        f"{archive.name}: refused at member {member.name!r}: expected at most {limits.max_files:,} "
+                        f"members and {limits.max_bytes:,} bytes unpacked, found {n_done:,} and {n_bytes:,} so far; if "
+                        "you trust it raise the limits in the file of data/sources/, or give an unpacked folder"
+                    )
+                if is_clutter(member.name) or member.kind == "folder":
+                    continue
+                if member.kind == "link":
+                    links.append(member)
+                    continue
+                check_space(folder, member.n_bytes, f"{archive.name}, member {member.name!r}")
+                _write(member.open, folder / member.name)
+            for member in links:
+                original = folder / member.link
+                if original.is_file():
+                    n_bytes += original.stat().st_size
+                    if n_bytes > limits.max_bytes:
+                        raise SourceError(f"{archive.name}: refused at link {member.name!r}: past the limit of size")
+                    _write(lambda original=original: original.open("rb"), folder / member.name)
+                else:
+                    left_out.append(f"{member.name!r}, a link to {member.link!r}, which is no file of the archive")
+    except _DAMAGED as error:
+        raise SourceError(
+            f"{archive.name}: damaged or cut short ({_one_line(error)}); fetch or copy the archive again"
+        ) from None
+    except RuntimeError as error:  # of zipfile: a password is asked for, or the method is one that it has not
+        raise SourceError(f"{archive.name}: cannot be unpacked ({_one_line(error)}); unpack it yourself") from None
+    except OSError as error:
+        raise SourceError(f"{archive.name}: unpacking stopped: {_one_line(error)}") from None
+    return left_out
+
+
+def check_whole(archive: Path) -> None:
+    """Read `archive` to its end, unpacking nothing; raises `SourceError` where it is damaged or cut short."""
+    try:
+        with _opened(archive) as (members, n_members):
+            for member in progress(members, total=n_members, desc=f"checking {archive.name}", unit="members"):
+                if member.kind == "file":
+                    with member.open() as content:
+                        while content.read(1 << 20):
+                            pass
+    except (*_DAMAGED, RuntimeError) as error:
+        raise SourceError(f"{archive.name}: damaged or cut short ({_one_line(error)})") from None
+
+
+def _check_name(archive: Path, member: _Member) -> None:
+    """Refuse what would be written outside: judged by the name alone, since no link is ever written to follow."""
+    parts = re.split(r"[/\\]", member.name)
+    if member.name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[/\\]", member.name):
+        reason = "its path is absolute"
+    elif ".." in parts:
+        reason = "its path leads out of the archive with '..'"
+    elif "\0" in member.name:
+        reason = "its name holds a zero byte"
+    elif member.kind == "link" and (member.link.startswith("/") or member.link.split("/")[0] == ".."):
+        reason = f"it is a link that leads out, to {member.link!r}"
+    elif member.kind == "other":
+        reason = "it is a device, a pipe or another special file"
+    else:
+        return
+    raise SourceError(f"{archive.name}: refused: member {member.name!r}: {reason}; nothing of the archive is kept")
+
+
+def _write(open_content: Callable[[], AbstractContextManager[IO[bytes]]], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open_content() as content, path.open("wb") as file:
+        shutil.copyfileobj(content, file, 1 << 20)
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[tuple[Iterator[_Member], int | None]]:
+    """The members of an archive, in its order, and their number (None for a tar, where only the end would tell)."""
+    if tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tar:
+            yield _tar_members(tar), None
+    else:
+        with zipfile.ZipFile(archive) as packed:
+            yield _zip_members(packed), len(packed.infolist())
+
+
+def _tar_members(tar: tarfile.TarFile) -> Iterator[_Member]:
+    for info in tar:
+        if info.isreg():
+            kind = "file"
+        elif info.isdir():
+            kind = "folder"
+        else:
+            kind = "link" if info.issym() or info.islnk() else "other"
+        link = os.path.normpath(
+            os.path.join(os.path.dirname(info.name), info.linkname) if info.issym() else info.linkname
+        )
+        yield _Member(
+            info.name, kind, info.size if kind == "file" else 0, link, lambda info=info: tar.extractfile(info)
+        )
+    # tarfile takes a broken header for the end; after the real one come only zeros. Reading on to the end of the
+    # stream also has gzip, bzip2 or xz compare their checksum.
+    if any(tar.fileobj.read(tarfile.BLOCKSIZE)):
+        raise tarfile.ReadError("a header in the middle is broken")
+    while tar.fileobj.read(1 << 20):
+        pass
+
+
+def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
+    for info in archive.infolist():
+        mode = info.external_attr >> 16
+        kind, link = "file", ""
+        if info.is_dir():
+            kind = "folder"
+        elif stat.S_ISLNK(mode):
+            target = archive.read(info).decode(errors="replace") if info.file_size < 4096 else "/"
+            kind, link = "link", os.path.normpath(os.path.join(os.path.dirname(info.filename), target))
+        elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+            kind = "other"
+        n_bytes = info.file_size if kind == "file" else 0
+        yield _Member(info.filename, kind, n_bytes, link, lambda info=info: archive.open(info))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,1 @@
+"""The synthetic sample of city sounds, rendered by code."""

@@ -1,0 +1,1 @@
+"""What every stage needs: errors, files, parameters, worker threads, progress."""

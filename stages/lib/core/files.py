@@ -1,0 +1,82 @@
+"""Writing: a file or folder appears whole or not at all, with the same bytes for the same content."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+
+from stages.lib.core.errors import DataError, EarError
+
+if TYPE_CHECKING:
+    import pandas as pd  # a second or two, which a command that writes no table need not wait
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; it is renamed to `path` when the block ends without an exception."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield a new empty folder beside `path`; it replaces `path` when the block ends without an exception.
+
+    Raises `EarError` where another process is writing the same folder: killing `dvc` leaves the stage that it started
+    running, and a second one must not mix its files with those of the first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside, aside = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old.part")
+    name = hashlib.md5(str(path.resolve()).encode()).hexdigest()
+    lock = filelock.FileLock(Path(tempfile.gettempdir()) / f"urban-ear-{name}.lock", blocking=False)
+    try:
+        with lock:
+            _remove(beside, aside)  # of a run that was killed
+            beside.mkdir()
+            try:
+                yield beside
+                if path.exists():
+                    os.replace(path, aside)  # removing takes time, in which a kill would leave half of the old folder
+                os.replace(beside, path)
+            finally:
+                _remove(beside, aside)
+    except filelock.Timeout:
+        raise EarError(f"{path}: another process is writing it; wait for it or stop it, then run again") from None
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON with sorted keys, two spaces of indent, no NaN, and a closing newline."""
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    with whole_file(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that a stage wrote. Raises `DataError` where it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run 'dvc repro'") from None
+
+
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
+    """Write `table` as UTF-8 CSV with LF line ends and no index."""
+    with whole_file(path) as beside:
+        table.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")

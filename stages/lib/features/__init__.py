@@ -1,0 +1,1 @@
+"""Features on disk, and the frames of a clip."""

@@ -1,0 +1,333 @@
+"""From a stream of samples to probabilities on a time grid, the same for a file and for a microphone.
+
+    blocks of any size -> one channel -> the model's rate -> frames -> segments -> probabilities -> rows of a grid
+
+A `Listener` is fed with blocks as they come. What it computes depends on the samples so far, never on how they were
+split into blocks: the resampler gives the same samples for any split, frames are computed in groups that are counted
+from the start of the stream, and segments are scored in batches that are counted from there too.
+
+A segment begins every `step` frames, and a row of the grid is as long as a step. The probabilities of a row are the
+mean of those of the segments that reach into it, each weighted by how much of the row it covers. Row i is final once
+segment i is scored, since the next one begins after it. At the end of the stream one more segment is aligned to the
+end, as training has it (`stages.lib.model.segments`); it counts for the rows that are not final. A stream shorter than
+one segment is padded as the model's segmenter does. Times count from the first sample.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import soxr
+
+from stages.lib.audio import mix_down, n_samples_at
+from stages.lib.core.errors import AudioError, ModelError
+from stages.lib.frontend.loudness import to_db
+from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer, PcenMemory
+from stages.lib.inference.runtime import Model
+from stages.lib.model.segments import make_segmenter
+
+STEP_S = 0.5  # seconds between segments; the collar within which events are usually counted as found
+BATCH = 64  # segments that are scored at once where all are there
+GROUP_S = 0.1  # seconds of frames that are computed at once: what a live stream waits for
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of the grid that became final: `first` is the number of the first one.
+
+    `probabilities` are float64 of shape (n_rows, n_classes), after temperature; `levels` are the A-weighted levels of
+    the loudest frame of each row in dB re full scale, float64 of shape (n_rows,), see `stages.lib.frontend.loudness`.
+    """
+
+    first: int
+    probabilities: np.ndarray
+    levels: np.ndarray
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.levels)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment: when its last sample was heard, its probabilities (n_classes,) after temperature, and the level of
+    its loudest frame in dB.
+    """
+
+    end_s: float
+    probabilities: np.ndarray
+    level: float
+
+
+class Listener:
+    """Turns blocks of samples at `sr` Hz into rows of a grid: `push` each block, then `finish`.
+
+    `row_s` is the length of a row in seconds, `duration_s` that of what was heard so far. `newest` is the newest
+    segment that is complete, None before the first.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        sr: int,
+        *,
+        step_s: float | None = None,
+        batch_size: int = BATCH,
+        on_frames: Callable[[np.ndarray], None] | None = None,
+    ) -> None:
+        """Prepare for a stream at `sr` Hz, with a segment every `step_s` seconds, rounded to whole frames; None for
+        `STEP_S`, or half of a segment where that is less.
+
+        Of `batch_size` segments all are scored together; 1 scores each as soon as it is complete. `on_frames` is
+        called with the features of all new frames, float32 (n, n_features), as for a picture. Raises `ModelError` where
+        the network takes other features than its facts say, or segments would lie further apart than they are long.
+        """
+        self.model = model
+        facts = model.facts
+        self._featurizer = make_featurizer(model)
+        params = self._featurizer.params
+        self._segmenter = make_segmenter(facts)
+        if self._segmenter.length != model.length:
+            raise ModelError(
+                f"{model.path}: its segments have {model.length} frames, its facts say {self._segmenter.length}; run "
+                "'dvc repro train'"
+            )
+        frame_s = params.hop_length / params.sr
+        if step_s is None:
+            step_s = min(STEP_S, model.length * frame_s / 2)
+        self.step = max(1, round(step_s / frame_s))
+        if self.step > model.length:
+            raise ModelError(
+                f"a step of {step_s:g} s is longer than a segment of {model.path.name}, "
+                f"{model.length * frame_s:.2f} s; what lies between two segments would never be heard"
+            )
+        self.row_s = self.step * frame_s
+        self.newest: Segment | None = None
+        self._batch_size = batch_size
+        self._on_frames = on_frames
+        self._mono = MonoStream(sr, params.sr)
+        self._memory = PcenMemory()
+        self._group = max(1, round(GROUP_S / frame_s))
+        self._samples = Tail(())
+        self._frames = Tail((params.n_features,))
+        self._powers = Tail(())
+        self._n_scored = 0  # segments, and with them final rows
+        # Of the rows from n_scored on: sums of weighted probabilities and of weights
+        self._sums = np.zeros((2 + -(-model.length // self.step), len(facts["classes"])))
+        self._weights = np.zeros(len(self._sums))
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds that were heard."""
+        return self._mono.duration_s
+
+    def push(self, block: np.ndarray) -> Rows:
+        """Hear `block`, float32 of shape (n_samples, n_channels); returns the rows that became final.
+
+        Raises `AudioError` where a sample is no number.
+        """
+        self._samples.append(self._mono.push(block))
+        params = self._featurizer.params
+        n_needed = params.win_length + (self._group - 1) * params.hop_length
+        rows = []
+        while len(self._samples) >= n_needed:
+            self._add_frames(self._samples.view[:n_needed])
+            self._samples.drop(self._group * params.hop_length)
+            while self._n_ready() >= self._batch_size:
+                rows.append(self._score(self._batch_size))
+        return self._join(rows)
+
+    def finish(self) -> Rows:
+        """The rest of the rows, once all is heard; at least one for all rows together."""
+        self._samples.append(self._mono.finish())
+        n_frames = self._frames.end
+        if len(self._samples) >= self._featurizer.params.win_length or not n_frames:
+            self._add_frames(self._samples.view)
+        rows = []
+        while n := min(self._batch_size, self._n_ready()):
+            rows.append(self._score(n))
+        rows.append(self._score_end())
+        return self._join(rows)
+
+    def _add_frames(self, samples: np.ndarray) -> None:
+        magnitudes = self._featurizer.magnitudes(samples)
+        frames = self._featurizer.from_magnitudes(magnitudes, self._memory)
+        self._frames.append(frames)
+        if self._on_frames is not None:
+            self._on_frames(frames)
+        self._powers.append(self._featurizer.level.frame_powers(magnitudes))
+
+    def _n_ready(self) -> int:
+        """Segments on the grid that are complete and not yet scored."""
+        n_complete = 1 + (self._frames.end - self.model.length) // self.step
+        return max(0, n_complete - self._n_scored)
+
+    def _score(self, n: int) -> Rows:
+        """Score the next `n` segments of the grid, which makes as many rows final."""
+        starts = self.step * (self._n_scored + np.arange(n))
+        segments = np.stack([self._frames.slice(start, start + self.model.length) for start in starts])
+        probabilities = self.model.predict(segments)
+        first, final = self._n_scored, []
+        for start, of_segment in zip(starts, probabilities, strict=True):
+            self._add(start, start + self.model.length, of_segment)
+            final.append(self._pop_row())
+        self._hear_newest(starts[-1], starts[-1] + self.model.length, probabilities[-1])
+        levels = self._levels(first, n)
+        self._drop(starts[-1])  # its frames are still needed where the stream ends before the next segment
+        return Rows(first, np.array(final), levels)
+
+    def _score_end(self) -> Rows:
+        """Score the segment that is aligned to the end, where the grid leaves frames over; returns the last rows."""
+        end, first = self._frames.end, self._n_scored
+        start = max(0, end - self.model.length)
+        reached = (first - 1) * self.step + self.model.length if first else 0
+        if end > reached:
+            segment = self._segmenter.cut(self._frames.slice(start, end), 0)
+            probabilities = self.model.predict(segment[np.newaxis])[0]
+            self._add(start, end, probabilities)
+            self._hear_newest(start, end, probabilities)
+        n = -(-end // self.step) - first
+        levels = self._levels(first, n)
+        return Rows(first, np.array([self._pop_row() for _ in range(n)]), levels)
+
+    def _add(self, start: int, end: int, probabilities: np.ndarray) -> None:
+        """Add a segment of frames `start` to `end` to the rows that are not final, by how much of each it covers."""
+        edges = self.step * (self._n_scored + np.arange(len(self._weights) + 1))
+        covered = np.maximum(0, np.minimum(edges[1:], end) - np.maximum(edges[:-1], start))
+        self._sums += covered[:, np.newaxis] * probabilities
+        self._weights += covered
+
+    def _pop_row(self) -> np.ndarray:
+        row = self._sums[0] / self._weights[0]
+        self._sums[:-1], self._sums[-1] = self._sums[1:].copy(), 0
+        self._weights[:-1], self._weights[-1] = self._weights[1:].copy(), 0
+        self._n_scored += 1
+        return row
+
+    def _levels(self, first_row: int, n_rows: int) -> np.ndarray:
+        edges = np.minimum(self.step * (first_row + np.arange(n_rows + 1)), self._powers.end)
+        powers = [self._powers.slice(a, b).max() for a, b in pairwise(edges)]
+        return to_db(np.array(powers))
+
+    def _hear_newest(self, start: int, end: int, probabilities: np.ndarray) -> None:
+        params = self._featurizer.params
+        end_s = ((end - 1) * params.hop_length + params.win_length) / params.sr
+        self.newest = Segment(end_s, probabilities, float(to_db(self._powers.slice(start, end).max())))
+
+    def _drop(self, before: int) -> None:
+        self._frames.drop(before - self._frames.start)
+        self._powers.drop(before - self._powers.start)
+
+    def _join(self, rows: list[Rows]) -> Rows:
+        if not rows:
+            return Rows(self._n_scored, np.zeros((0, len(self.model.facts["classes"]))), np.zeros(0))
+        return Rows(
+            rows[0].first,
+            np.concatenate([r.probabilities.reshape(len(r), self._sums.shape[1]) for r in rows]),
+            np.concatenate([r.levels for r in rows]),
+        )
+
+
+def make_featurizer(model: Model) -> Featurizer:
+    """The front end of a model, from its facts. Raises `ModelError` where they contradict each other."""
+    facts = model.facts
+    try:
+        params = FeaturizeParams(**facts["featurize"])
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{model.path}: its facts hold no valid features ({reason}); run 'dvc repro train'") from None
+    featurizer = Featurizer(params)
+    for name, said, found in (
+        ("kind", facts["kind"], params.kind),
+        ("numbers a frame", model.n_features, params.n_features),
+        ("floor", np.round(facts["floor"], 3).tolist(), np.round(featurizer.floor, 3).tolist()),
+    ):
+        if said != found:
+            raise ModelError(
+                f"{model.path}: made with other features than it says, {name} {said}, where its parameters give "
+                f"{found}; run 'dvc repro train'"
+            )
+    return featurizer
+
+
+class MonoStream:
+    """Mixes blocks down to one channel and resamples them: bit for bit what `stages.lib.audio.load_mono` gives."""
+
+    def __init__(self, sr_from: int, sr_to: int) -> None:
+        """Prepare for a stream at `sr_from` Hz, wanted at `sr_to` Hz."""
+        self._sr_from, self._sr_to = sr_from, sr_to
+        self._resampler = None if sr_from == sr_to else soxr.ResampleStream(sr_from, sr_to, 1, "float32", "HQ")
+        self._n_in = self._n_out = 0
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds that came in."""
+        return self._n_in / self._sr_from
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """The samples that are ready after `block`, float32 (n_samples, n_channels); float32 (n,).
+
+        Raises `AudioError` where a sample is no number.
+        """
+        if not np.isfinite(block).all():
+            raise AudioError(f"a sample after {self.duration_s:.1f} s is no finite number")
+        y = mix_down(block)
+        self._n_in += len(y)
+        if self._resampler is not None:
+            y = self._resampler.resample_chunk(np.ascontiguousarray(y))
+        self._n_out += len(y)
+        return y
+
+    def finish(self) -> np.ndarray:
+        """The samples that are left, so that all together are as many as `n_samples_at` says."""
+        n_left = n_samples_at(self._n_in, self._sr_from, self._sr_to) - self._n_out
+        rest = np.zeros(0, np.float32)
+        if self._resampler is not None and self._n_in:
+            rest = self._resampler.resample_chunk(rest, last=True)
+        return np.pad(rest, (0, max(0, n_left - len(rest))))[:n_left]
+
+
+class Tail:
+    """The last part of a long array that only grows, in rows; `start` and `end` count from its beginning."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        """Begin empty; each row has the shape `shape`."""
+        self._data: np.ndarray | None = None
+        self._shape = shape
+        self._from = self._to = 0
+        self.start = self.end = 0
+
+    def __len__(self) -> int:
+        """The rows that are kept."""
+        return self._to - self._from
+
+    @property
+    def view(self) -> np.ndarray:
+        """What is kept; valid until the next `append`."""
+        return self.slice(self.start, self.end)
+
+    def slice(self, start: int, end: int) -> np.ndarray:
+        """Rows `start` to `end`, which are kept; valid until the next `append`."""
+        if self._data is None:
+            return np.zeros((0, *self._shape), np.float32)
+        offset = self._from - self.start
+        return self._data[start + offset : end + offset]
+
+    def append(self, rows: np.ndarray) -> None:
+        """Add rows at the end."""
+        if self._data is None:
+            self._data = np.empty((0, *self._shape), rows.dtype)
+        if self._to + len(rows) > len(self._data):
+            kept = len(self)
+            grown = np.empty((max(len(self._data), 2 * (kept + len(rows))), *self._shape), self._data.dtype)
+            grown[:kept] = self.view
+            self._data, self._from, self._to = grown, 0, kept
+        self._data[self._to : self._to + len(rows)] = rows
+        self._to += len(rows)
+        self.end += len(rows)
+
+    def drop(self, n: int) -> None:
+        """Forget the first `n` rows."""
+        self._from += n
+        self.start += n

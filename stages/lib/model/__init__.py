@@ -1,0 +1,1 @@
+"""The model file, its backend, segments and calibration."""

@@ -1,0 +1,1 @@
+"""Which folds a model learns from, and the scaler of their bands."""

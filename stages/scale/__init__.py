@@ -1,0 +1,1 @@
+"""Scale: mean and standard deviation of each band, on the training folds."""

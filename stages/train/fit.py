@@ -1,0 +1,232 @@
+"""Training of one network."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from dvclive import Live
+from tqdm import tqdm
+
+from stages.lib.core.errors import ModelError, ParamsError
+from stages.lib.core.progress import progress
+from stages.lib.features.store import Features
+from stages.lib.model.backend import all_devices
+from stages.lib.model.batches import SegmentBatches
+from stages.lib.model.calibration import calibration_facts
+from stages.lib.model.segments import SegmentParams, average_segments, make_segmenter
+from stages.lib.split.folds import Split
+from stages.lib.split.scaler import Scaler
+from stages.train.augment import AugmentParams, make_augmenter
+from stages.train.batches import TrainingBatches
+from stages.train.checkpoint import Checkpoint, Orphaned
+from stages.train.networks import build_model
+from stages.train.recipe import TrainParams
+
+CURVES = {
+    "loss": "training/loss",
+    "accuracy": "training/accuracy",
+    "val_loss": "validation/loss",
+    "val_accuracy": "validation/accuracy",
+}
+SEGMENTS_A_BATCH = 128  # in calibration
+ONE_CYCLE_RISE, ONE_CYCLE_START = 0.3, 25  # share of the steps that rise, from this part of the greatest learning rate
+PLATEAU_EPOCHS = 5  # without a smaller training loss, after which the learning rate is halved
+
+
+def model_facts(
+    params: TrainParams,
+    augment: AugmentParams,
+    segment: SegmentParams,
+    features: Features,
+    split: Split,
+    scaler: Scaler,
+) -> dict[str, Any]:
+    """What belongs into the model file, see `stages.lib.model.archive`, all but what is only known after training."""
+    return {
+        "name": split.name,
+        "train": asdict(params),
+        "augment": asdict(augment),
+        "classes": features.classes,
+        "featurize": features.facts["featurize"],
+        "kind": features.facts["kind"],
+        "floor": features.facts["floor"],
+        "segment": asdict(segment),
+        "longest": int(features.clips(split.train)["n_frames"].max()),
+        "scaler_mean": scaler.mean.tolist(),
+        "split": asdict(split),
+        "dataset": features.facts["dataset"],
+    }
+
+
+def train_model(
+    params: TrainParams,
+    augment: AugmentParams,
+    facts: dict[str, Any],
+    features: Features,
+    split: Split,
+    scaler: Scaler,
+    checkpoint_path: Path,
+    live_path: Path,
+) -> tuple[keras.Model, pd.DataFrame]:
+    """Fit a network to the segments of the training folds by cross-entropy.
+
+    The last weights, or their running mean, are the result. The test fold is not opened, the validation fold only
+    watched. After each epoch all that is needed to go on is written to `checkpoint_path`, and where that file exists
+    training does go on from it, with the same result. DVCLive writes the scores into the folder `live_path`.
+
+    Returns the model, which takes raw log-mel segments, (batch, n_frames, n_mels), and the curves: a row an
+    epoch with `epoch`, `loss`, `accuracy`, `val_loss` and `val_accuracy`, the last two NaN without a validation fold.
+    Raises `ModelError` where the loss diverges, `ParamsError` where what is to be watched is not there.
+    """
+    if params.patience is not None and split.validation is None:
+        raise ParamsError(
+            f"train.patience {params.patience} watches a validation fold, which {split.name} does not have; "
+            "set it to null, or split.validation to previous"
+        )
+    keras.utils.clear_session()  # or layers would be numbered on from the model before, and the files would differ
+    keras.utils.set_random_seed(params.seed)
+    keras.mixed_precision.set_dtype_policy(params.precision)
+    segmenter = make_segmenter(facts)
+    training = TrainingBatches(
+        features,
+        split.train,
+        segmenter,
+        batch_size=params.batch_size,
+        augmenter=make_augmenter(augment, facts),
+        balanced=params.class_weights == "balanced",
+        seed=params.seed,
+    )
+    validation = None
+    if split.validation is not None:
+        validation = SegmentBatches(features, [split.validation], segmenter, batch_size=params.batch_size)
+    n_steps = params.epochs * len(training)
+    with all_devices():
+        model = build_model(params.model, n_frames=segmenter.length, n_classes=len(features.classes), scaler=scaler)
+        # The optimizer belongs to a shell around the same layers, so that the model is saved without its state.
+        trainer = keras.Model(model.inputs, model.outputs)
+        trainer.compile(
+            make_optimizer(params, n_steps),
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing),
+            metrics=["accuracy"],
+        )
+        trainer.optimizer.build(trainer.trainable_variables)
+
+    with Live(str(live_path), report=None, dvcyaml=False, save_dvc_exp=False, monitor_system=False) as live:
+        watchers: list[keras.callbacks.Callback] = [LiveCurves(live)]
+        if params.schedule == "plateau":
+            watchers.append(keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=PLATEAU_EPOCHS))
+        if params.patience is not None:
+            watchers.append(keras.callbacks.EarlyStopping("val_loss", patience=params.patience))
+        checkpoint = Checkpoint(checkpoint_path, [*model.variables, *trainer.optimizer.variables], watchers)
+        n_done = len(checkpoint.history)
+        training.start_epoch(n_done)
+        n_batches = n_done * len(training)
+        with progress(total=n_steps, desc=f"train {split.name}", unit="batches", initial=n_batches) as bar:
+            trainer.fit(
+                training,
+                validation_data=validation,
+                initial_epoch=n_done,
+                epochs=n_done if checkpoint.finished else params.epochs,
+                shuffle=False,  # the batches shuffle themselves, in the same way on every backend
+                verbose=0,
+                callbacks=[EpochBar(bar), keras.callbacks.TerminateOnNaN(), Orphaned(), *watchers, checkpoint],
+            )
+    trainer.optimizer.finalize_variable_values(trainer.trainable_variables)  # the running mean, where one is kept
+    curves = pd.DataFrame(checkpoint.history).reindex(columns=list(CURVES))
+    curves.insert(0, "epoch", range(1, len(curves) + 1))
+    if not np.isfinite(curves["loss"]).all():
+        raise ModelError(
+            f"train: the loss of {split.name} is no number any more in epoch {len(curves)}; lower train.learning_rate "
+            f"({params.learning_rate:g})"
+        )
+    return model, curves
+
+
+def make_optimizer(params: TrainParams, n_steps: int) -> keras.optimizers.Optimizer:
+    """The optimizer with its schedule over `n_steps` steps. Weight decay leaves offsets and normalisation alone."""
+    learning_rate: Any = params.learning_rate
+    if params.schedule == "cosine":
+        learning_rate = keras.optimizers.schedules.CosineDecay(params.learning_rate, n_steps)
+    if params.schedule == "one_cycle":
+        n_rising = round(ONE_CYCLE_RISE * n_steps)
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            params.learning_rate / ONE_CYCLE_START,
+            n_steps - n_rising,
+            warmup_target=params.learning_rate,
+            warmup_steps=n_rising,
+        )
+    options: dict[str, Any] = {"use_ema": True, "ema_momentum": params.average} if params.average else {}
+    if params.optimizer == "adamw":
+        options["weight_decay"] = params.weight_decay
+    optimizers = {
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "adamax": keras.optimizers.Adamax,
+    }
+    optimizer = optimizers[params.optimizer](learning_rate, **options)
+    if params.optimizer == "adamw":
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def validate_model(
+    model: keras.Model, facts: dict[str, Any], features: Features, split: Split
+) -> tuple[dict[str, Any] | None, dict[str, float]]:
+    """What the validation fold says: the calibration for the model file (`stages.lib.model.calibration`), and scores.
+
+    The scores are `validation_accuracy` and `validation_log_loss` (nats) of clips, as the net gives them. Without a
+    validation fold there is neither: None and an empty dictionary.
+    """
+    if split.validation is None:
+        return None, {}
+    batches = SegmentBatches(features, [split.validation], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH)
+    probabilities = model.predict(batches, verbose=0)
+    clip_rows = batches.segments["clip_row"].to_numpy()
+    of_clips = average_segments(probabilities, clip_rows)
+    of_truth = of_clips[np.arange(len(of_clips)), batches.class_ids]
+    scores = {
+        "validation_accuracy": float((of_clips.argmax(axis=1) == batches.class_ids).mean()),
+        "validation_log_loss": float(-np.log(np.maximum(of_truth, 1e-6)).mean()),
+    }
+    calibration = calibration_facts(probabilities, clip_rows, batches.class_ids, features.classes, split.validation)
+    return calibration, scores
+
+
+class LiveCurves(keras.callbacks.Callback):
+    """Hands the scores of every epoch to DVCLive."""
+
+    def __init__(self, live: Live) -> None:
+        """Take the logger to write to."""
+        super().__init__()
+        self._live = live
+
+    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+        """Log."""
+        self._live.step = epoch + 1
+        for name, value in logs.items():
+            if name in CURVES:
+                self._live.log_metric(CURVES[name], round(float(value), 6))
+        self._live.make_summary()
+
+
+class EpochBar(keras.callbacks.Callback):
+    """Moves a bar one step a batch, with the scores of the last finished epoch beside it."""
+
+    def __init__(self, bar: tqdm) -> None:
+        """Take the bar to move."""
+        super().__init__()
+        self._bar = bar
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Count a batch."""
+        self._bar.update()
+
+    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+        """Show them."""
+        scores = {"epoch": f"{epoch + 1}/{self.params['epochs']}", "accuracy": f"{logs['accuracy']:.3f}"}
+        if "val_accuracy" in logs:
+            scores["validation"] = f"{logs['val_accuracy']:.3f}"
+        self._bar.set_postfix(scores)

@@ -1,0 +1,41 @@
+"""The training recipe: its parameters, apart from the code that needs Keras, since they say which backend to start."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stages.lib.core.params import section
+
+
+@section("train")
+class TrainParams:
+    """What is trained and how.
+
+    `learning_rate` is the greatest of its `schedule`; `weight_decay` is that of AdamW; `average` the momentum of the
+    running mean of the weights that becomes the result, 0 for the last weights; `patience` the number of epochs without
+    a smaller loss on the validation fold after which training ends, null to go through all; `seed` that of weights,
+    order, augmentation and dropout.
+    """
+
+    backend: Literal["tensorflow", "jax", "torch"]
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    model: str
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    optimizer: Literal["adam", "adamw", "adamax"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    schedule: Literal["constant", "cosine", "one_cycle", "plateau"]
+    weight_decay: Annotated[float, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    class_weights: Literal["none", "balanced"]
+    average: Annotated[float, Field(ge=0, lt=1)]
+    patience: Annotated[int, Field(ge=1)] | None
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+    def __post_init__(self) -> None:
+        """Refuse what the optimizer would not read."""
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError(
+                f"train.weight_decay {self.weight_decay:g} is only for train.optimizer adamw, found {self.optimizer}; "
+                "set it to 0.0"
+            )

@@ -1,0 +1,1 @@
+"""Validate: accept or reject each clip, with reasons."""

@@ -1,0 +1,269 @@
+"""Comparison of two runs: the test itself, and reading revisions out of Git."""
+
+import itertools
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.repository import GIT_IDENTITY, ROOT
+from stages.commands.compare import __main__ as command
+from stages.commands.compare.paired_test import compare, correct_holm, find_changed
+from stages.commands.revisions import find_commit, read_revision
+from stages.lib.core.errors import DataError, EarError
+
+CLASSES = ["siren", "dog_bark", "car_horn"]
+
+
+def predictions(right, n_a_source=1, fold=1, classes=CLASSES):
+    """Clips of the classes in turn, `right` or taken for the next class; `n_a_source` neighbours are one source."""
+    right = np.asarray(right, dtype=bool)
+    numbers = np.arange(len(right)) % len(classes)
+    predicted = np.where(right, numbers, (numbers + 1) % len(classes))
+    table = pd.DataFrame(
+        {
+            "clip": [f"fold{fold}/{i:03}.wav" for i in range(len(right))],
+            "fold": fold,
+            "source": [str(i // n_a_source) for i in range(len(right))],
+            "truth": np.array(classes)[numbers],
+            "predicted": np.array(classes)[predicted],
+        }
+    )
+    for i, name in enumerate(classes):
+        table[f"p_{name}"] = np.where(predicted == i, 0.8, 0.1)
+    return table
+
+
+def score_of(comparison, name="accuracy"):
+    return comparison.scores.set_index("score").loc[name]
+
+
+def test_the_p_value_is_that_of_all_exchanges_counted_out():
+    """Six sources, so 64 ways to exchange: each is tried, and the share that differs as much is the p-value."""
+    a = predictions([1, 0, 0, 0, 1, 0])
+    b = predictions([1, 1, 1, 1, 0, 1])
+    gains = np.array([0, 1, 1, 1, -1, 1])
+    observed = abs(gains.sum())
+    ways = [abs((gains * signs).sum()) >= observed for signs in itertools.product([1, -1], repeat=6)]
+    found = score_of(compare(a, b, n_draws=20_000))
+    assert found["difference"] == pytest.approx(3 / 6)
+    assert found["p"] == pytest.approx(np.mean(ways), abs=4 * np.sqrt(0.25 / 20_000))  # four standard errors
+
+
+def test_clips_of_one_source_are_one_observation():
+    """The same 24 better clips prove much as 24 sources, and little as 4."""
+    a, b = [0] * 24 + [1] * 24, [1] * 48
+    apart = score_of(compare(predictions(a), predictions(b)))
+    together = score_of(compare(predictions(a, 6), predictions(b, 6)))
+    assert apart["difference"] == together["difference"] == 0.5
+    assert apart["p"] < 0.001
+    assert together["p"] == pytest.approx(2 / 2**4, abs=0.02)  # all four sources one way or all the other way
+    assert apart["high"] - apart["low"] < together["high"] - together["low"]
+
+
+def test_equal_runs_do_not_differ():
+    a = predictions([1, 0, 1, 1, 0, 1])
+    comparison = compare(a, a, n_draws=100)
+    assert (comparison.scores["difference"] == 0).all()
+    assert (comparison.scores["p"] == 1).all()
+    assert (comparison.classes["p"] == 1).all()
+    assert comparison.changed.empty
+
+
+def test_runs_that_are_equal_but_for_chance_are_rarely_told_apart():
+    """Of 200 pairs that are right by the same chance, one in twenty differs at 5 %, within three standard errors."""
+    rng = np.random.default_rng(0)
+    p_values = [
+        score_of(compare(*(predictions(rng.random(60) < 0.7, 3) for _ in range(2)), n_draws=200, seed=i))["p"]
+        for i in range(200)
+    ]
+    assert np.mean(np.array(p_values) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_turning_the_runs_round_turns_the_signs():
+    a, b = predictions([1, 0, 0, 0, 1, 0, 1, 1, 0]), predictions([1, 1, 1, 0, 0, 1, 1, 1, 0])
+    one, other = (score_of(compare(*pair, n_draws=500)) for pair in ((a, b), (b, a)))
+    assert one["difference"] == -other["difference"]
+    assert (one["low"], one["high"]) == pytest.approx((-other["high"], -other["low"]))
+    assert one["p"] == other["p"]
+
+
+def test_scores_are_means_over_folds():
+    a = pd.concat([predictions([1] * 9), predictions([0] * 3, fold=2)])
+    comparison = compare(a, a, n_draws=10)
+    assert comparison.folds == [1, 2]
+    assert score_of(comparison)["a"] == 0.5
+
+
+def test_the_order_of_rows_and_columns_does_not_matter():
+    a, b = predictions([1, 0, 1, 0, 1, 1]), predictions([1, 1, 1, 0, 0, 1])
+    shuffled = b.sample(frac=1, random_state=0)[[*b.columns[:5], *reversed(b.columns[5:])]]
+    pd.testing.assert_frame_equal(compare(a, b, n_draws=50).scores, compare(a, shuffled, n_draws=50).scores)
+
+
+def test_a_class_that_moved_carries_its_own_name():
+    a = predictions([1] * 60)
+    b = predictions([i % 3 != 2 for i in range(60)])  # no car horn is recognised any more
+    table = compare(a, b, n_draws=1000).classes.set_index("class")
+    assert table.index[0] == "car_horn"
+    assert table["difference"].to_dict() == {"car_horn": -1, "siren": 0, "dog_bark": 0}
+    assert table.loc["car_horn", "p"] == pytest.approx(3 / 1001)  # the least there is, three times for three classes
+
+
+def test_changed_clips_say_which_run_was_right():
+    changed = find_changed(predictions([1, 0, 1]), predictions([1, 1, 0]))
+    assert changed[["clip", "truth", "predicted_a", "predicted_b", "better"]].to_numpy().tolist() == [
+        ["fold1/002.wav", "car_horn", "car_horn", "siren", "a"],
+        ["fold1/001.wav", "dog_bark", "car_horn", "dog_bark", "b"],
+    ]
+
+
+def test_holm_corrects_as_in_the_textbook():
+    assert correct_holm(np.array([0.01, 0.04, 0.03, 0.5])).tolist() == pytest.approx([0.04, 0.09, 0.09, 0.5])
+
+
+RIGHT = [1, 0, 1, 1, 1, 0]
+REFUSED = {
+    "other clips": (
+        lambda b: b[1:],
+        r"different clips: 1 are in A alone and 0 in B alone, such as fold1/000\.wav; run",
+    ),
+    "other fold": (lambda b: b.assign(fold=2), r"fold1/000\.wav: its fold is 1 in A and 2 in B, and so for 6 clips"),
+    "other label": (
+        lambda b: b.assign(truth=["dog_bark", *b["truth"][1:]]),
+        r"fold1/000\.wav: its truth is siren in A and dog_bark in B, and so for 1 clips; run both on the same data",
+    ),
+    "other classes": (
+        lambda b: b.rename(columns={"p_siren": "p_cat"}),
+        r"different classes, \['cat', 'siren'\] in one",
+    ),
+    "no clip": (lambda b: b[:0], r"a run has no predictions, since no model had a test fold; set split\.test_folds"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_runs_that_cannot_be_compared_are_refused(fault):
+    change, message = REFUSED[fault]
+    a = predictions(RIGHT)
+    with pytest.raises(DataError, match=message):
+        compare(a, change(a).reset_index(drop=True))
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository with the predictions of three states: `better` and `worse` (tags), and the workspace."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in GIT_IDENTITY.items():
+        monkeypatch.setenv(name, value)
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--message", "empty")
+    git("tag", "empty")
+    for tag, right in (("worse", [0] * 12 + [1] * 6), ("better", [1] * 18)):
+        command.PREDICTIONS.parent.mkdir(parents=True, exist_ok=True)
+        predictions(right).to_csv(command.PREDICTIONS, index=False)
+        git("add", "--all")
+        git("commit", "--quiet", "--message", tag)
+        git("tag", tag)
+    return tmp_path
+
+
+def git(*arguments):
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_two_tags_are_compared(repository, capsys):
+    command.main(["worse", "better", "--csv", "changed.csv"])
+    text = capsys.readouterr().out
+    assert "18 clips of 18 sources, folds 1" in text
+    accuracy = next(line for line in text.splitlines() if line.startswith("accuracy"))
+    assert accuracy.split()[1:4] == ["0.333", "1.000", "+0.667"]
+    assert accuracy.endswith("more than chance")
+    assert "12 clips recognised by B alone:" in text
+    assert "  fold1/000.wav  siren, else dog_bark" in text
+    assert "and 2 more; --csv FILE writes them all" in text
+    assert "0 clips recognised by A alone" in text
+    assert len(pd.read_csv("changed.csv")) == 12
+
+
+def test_the_workspace_is_a_revision(repository, capsys):
+    predictions([0] * 18).to_csv(command.PREDICTIONS, index=False)
+    command.main(["HEAD", "workspace"])
+    assert "0 clips recognised by B alone" in capsys.readouterr().out
+
+
+def test_a_revision_is_read_from_a_folder_below_the_root(repository, monkeypatch):
+    (repository / "metrics").joinpath("below").mkdir()
+    monkeypatch.chdir(repository / "metrics")
+    assert "fold1/000.wav" in read_revision("better", command.PREDICTIONS.relative_to("metrics"))
+
+
+def make_experiment(name, base, commit):
+    full = git("rev-parse", base)
+    git("update-ref", f"refs/exps/{full[:2]}/{full[2:]}/{name}", git("rev-parse", commit))
+
+
+def test_an_experiment_is_found_by_its_name(repository):
+    make_experiment("lucky-owl", "better", "worse")
+    git("update-ref", "refs/exps/exec/EXEC_BRANCH", "better")  # one of DVC's own notes
+    assert find_commit("lucky-owl") == git("rev-parse", "worse")
+    make_experiment("lucky-owl", "empty", "better")
+    with pytest.raises(EarError, match=r"lucky-owl: 2 experiments have this name, on .*; give the hash of one"):
+        find_commit("lucky-owl")
+
+
+@pytest.mark.parametrize(
+    ("revisions", "message"),
+    [
+        (["nothing", "better"], "nothing: no commit, branch, tag or experiment; see 'git log' and 'dvc exp list"),
+        (["EXEC_BRANCH", "better"], "EXEC_BRANCH: no commit, branch, tag or experiment"),
+        (["better", "empty"], r"empty: has no metrics/evaluate/predictions\.csv; compare revisions at which"),
+        (["better", "-x"], None),
+    ],
+)
+def test_what_cannot_be_read_is_named(repository, revisions, message):
+    git("update-ref", "refs/exps/exec/EXEC_BRANCH", "better")
+    if message is None:  # an option that argparse does not know
+        with pytest.raises(SystemExit, match="2"):
+            command.main(revisions)
+    else:
+        with pytest.raises(EarError, match=message):
+            command.main(revisions)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"workspace: metrics/evaluate/predictions\.csv has no column clip; run 'dvc repro' there and commit"),
+        ("clip,fold,source,truth,predicted\n", r"has no column p_<class>; run"),
+        (None, r"predictions\.csv: no such file in the workspace; run 'dvc repro'"),
+    ],
+)
+def test_a_workspace_without_predictions_is_named(repository, content, message):
+    command.PREDICTIONS.unlink()
+    if content is not None:
+        command.PREDICTIONS.write_text(content)
+    with pytest.raises(EarError, match=message):
+        command.main(["better", "workspace"])
+
+
+def test_outside_of_a_repository_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(EarError, match="not in a Git repository; run from the root of the repository"):
+        command.main(["HEAD", "workspace"])
+
+
+def test_as_a_command_it_ends_with_one_line_and_exit_status_1(repository):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.commands.compare", "HEAD", "nothing"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: nothing: no commit")

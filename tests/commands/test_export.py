@@ -1,0 +1,282 @@
+"""Export: the same predictions without Keras, the same bytes each time, and what is refused."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from helpers.repository import ROOT
+from stages.commands.export import __main__ as export
+from stages.lib.core.errors import ModelError
+from stages.lib.inference.runtime import ONNX_FACTS, open_model
+from stages.lib.model.archive import read_facts, save_model
+from stages.lib.model.backend import start_backend
+from stages.lib.split.scaler import Scaler
+
+N_FRAMES, N_MELS, CLASSES = 38, 20, ["dog", "horn", "jack"]
+NETWORKS = ["cp_resnet", "dcase2016"]
+TOLERANCE = 1e-4
+WITHOUT = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"blocked: {{name}}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+SCORE = """
+from pathlib import Path
+import numpy as np
+from stages.lib.inference.runtime import open_model
+model = open_model(Path(sys.argv[1]))
+np.save(sys.argv[3], model.score(np.load(sys.argv[2])))
+"""
+
+
+@pytest.fixture(scope="module")
+def keras():
+    start_backend("tensorflow")
+    import keras
+
+    return keras
+
+
+def make_model(keras, name, **options):
+    """A network whose weights and running means are all drawn, so that none could be lost without a trace."""
+    from stages.train.networks import build_model
+
+    scaler = Scaler(np.linspace(-9, -5, N_MELS, dtype=np.float32), np.linspace(1, 3, N_MELS, dtype=np.float32))
+    model = build_model(name, n_frames=N_FRAMES, n_classes=len(CLASSES), scaler=scaler, **options)
+    rng = np.random.default_rng(0)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+        elif layer.weights and hasattr(layer, "kernel"):
+            layer.kernel.assign(layer.kernel + rng.normal(0, 0.05, layer.kernel.shape))
+    return model
+
+
+def facts_of(name):
+    featurize = {"sr": 8000, "hop_length": 128, "n_mels": N_MELS, "fmin": 0.0, "fmax": 4000.0}
+    segment = {"duration_s": 0.6, "overlap_s": 0.3, "pad": "repeat"}
+    calibration = {"temperature": 1.25, "thresholds": dict.fromkeys(CLASSES, 0.5), "fold": 2}
+    facts = {"name": name, "classes": CLASSES, "featurize": featurize, "kind": "log", "segment": segment}
+    facts |= {"floor": -18.4, "longest": 60, "scaler_mean": [-7.0] * N_MELS, "calibration": calibration}
+    facts |= {"split": {"train": [1], "validation": 2, "test": 3}, "dataset": {"title": "Möwe"}}
+    return facts | {"train": {"backend": "tensorflow", "model": name}}
+
+
+@pytest.fixture(scope="module")
+def exported(keras, tmp_path_factory):
+    """By network: its `.keras`, `.onnx` and `.tflite` file, made by the command, and the network."""
+    folder, found = tmp_path_factory.mktemp("exported"), {}
+    for name in NETWORKS:
+        model = make_model(keras, name)
+        paths = {suffix: folder / f"{name}.{suffix}" for suffix in ("keras", "onnx", "tflite")}
+        save_model(paths["keras"], model, facts_of(name))
+        for suffix in ("onnx", "tflite"):
+            export.main([f"--model={paths['keras']}", f"--out={paths[suffix]}"])
+        found[name] = paths | {"model": model}
+    return found
+
+
+@pytest.fixture(scope="module")
+def segments():
+    return np.random.default_rng(1).normal(-7, 3, (9, N_FRAMES, N_MELS)).astype(np.float32)
+
+
+def run_without(blocked, code, *arguments):
+    command = [sys.executable, "-c", WITHOUT.format(blocked=set(blocked)) + code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_onnxruntime_alone_gives_the_same(exported, segments, tmp_path, name):
+    """No Keras, no backend of it, not even pandas, in a process of its own."""
+    np.save(tmp_path / "in.npy", segments)
+    blocked = ["tensorflow", "keras", "jax", "torch", "pandas", "onnx", "tf2onnx", "sklearn", "matplotlib"]
+    done = run_without(blocked, SCORE, exported[name]["onnx"], tmp_path / "in.npy", tmp_path / "out.npy")
+    assert done.returncode == 0, done.stderr
+    expected = exported[name]["model"].predict(segments, verbose=0)
+    assert np.ptp(expected, axis=0).max() > 10 * TOLERANCE  # the segments do differ
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_batch_may_have_any_size(exported, segments, name):
+    model = open_model(exported[name]["onnx"])
+    whole, alone = model.score(segments), np.concatenate([model.score(s[np.newaxis]) for s in segments])
+    assert (whole.dtype, whole.shape) == (np.float32, (9, len(CLASSES)))
+    np.testing.assert_allclose(whole, alone, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_litert_gives_the_same(exported, segments, name):
+    import tensorflow
+
+    runner = tensorflow.lite.Interpreter(str(exported[name]["tflite"])).get_signature_runner()
+    (found,) = runner(log_mel=segments).values()
+    expected = exported[name]["model"].predict(segments, verbose=0)
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_facts_come_along(exported, name):
+    facts = read_facts(exported[name]["keras"])
+    assert open_model(exported[name]["onnx"]).facts == facts
+    assert read_facts(exported[name]["tflite"]) == facts
+
+
+def test_equal_models_give_equal_bytes(exported, tmp_path):
+    """TensorFlow counts its graphs on, so a second export in one process has other names throughout."""
+    for suffix in ("onnx", "tflite"):
+        export.main([f"--model={exported['dcase2016']['keras']}", f"--out={tmp_path / 'again'}.{suffix}"])
+        assert (tmp_path / f"again.{suffix}").read_bytes() == exported["dcase2016"][suffix].read_bytes()
+
+
+def test_names_in_the_onnx_file_do_not_depend_on_the_hash_seed(exported):
+    """What tf2onnx orders by a set comes out in the order in which the output needs it."""
+    import onnx
+
+    graph = onnx.load(exported["cp_resnet"]["onnx"]).graph
+    known = {graph.input[0].name, *(tensor.name for tensor in graph.initializer)}
+    for i, node in enumerate(graph.node):
+        assert node.name == f"{node.op_type}_{i}"
+        assert set(node.input) <= known
+        known |= set(node.output)
+    assert (graph.input[0].name, graph.output[0].name) == ("log_mel", "probabilities")
+    assert [dim.dim_param or dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim] == [
+        "batch",
+        N_FRAMES,
+        N_MELS,
+    ]
+
+
+def test_a_network_of_mixed_precision_is_exported_in_full(keras, segments, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = make_model(keras, "cp_resnet")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    full = make_model(keras, "cp_resnet")
+    full.set_weights(mixed.get_weights())
+    save_model(tmp_path / "mixed.keras", mixed, facts_of("mixed"))
+    export.main([f"--model={tmp_path / 'mixed.keras'}", f"--out={tmp_path / 'mixed.onnx'}"])
+    found = open_model(tmp_path / "mixed.onnx").score(segments)
+    np.testing.assert_allclose(found, full.predict(segments, verbose=0), atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.slow
+def test_the_largest_network_is_exported_too(keras, segments, tmp_path):
+    model = make_model(keras, "inception_resnet_v2")
+    save_model(tmp_path / "large.keras", model, facts_of("large"))
+    export.main([f"--model={tmp_path / 'large.keras'}", f"--out={tmp_path / 'large.onnx'}"])
+    found = open_model(tmp_path / "large.onnx").score(segments)
+    np.testing.assert_allclose(found, model.predict(segments, verbose=0), atol=TOLERANCE, rtol=0)
+
+
+def change_onnx(source, target, change):
+    import onnx
+
+    model = onnx.load(source)
+    change(model)
+    target.write_bytes(model.SerializeToString())
+
+
+def without_facts(model):
+    del model.metadata_props[:]
+
+
+def with_broken_facts(model):
+    model.metadata_props[0].value = "{"
+
+
+def with_newer_opset(model):
+    model.opset_import[0].version = 999
+
+
+def with_fewer_classes(model):
+    facts = json.loads(model.metadata_props[0].value)
+    assert model.metadata_props[0].key == ONNX_FACTS
+    model.metadata_props[0].value = json.dumps(facts | {"classes": ["dog"]})
+
+
+def with_fewer_bands(model):
+    facts = json.loads(model.metadata_props[0].value)
+    model.metadata_props[0].value = json.dumps(facts | {"scaler_mean": [0.0]})
+
+
+REFUSED = {
+    "no facts": (without_facts, r"x\.onnx: not a model of this pipeline; make one with 'stages\.commands\.export'"),
+    "broken facts": (with_broken_facts, r"x\.onnx: not a model of this pipeline; make one with"),
+    "newer opset": (
+        with_newer_opset,
+        r"x\.onnx: onnxruntime cannot load it \(.*Opset 999 is.*\); export the model again",
+    ),
+    "other classes": (with_fewer_classes, r"x\.onnx: has outputs \(3,\) for 1 classes"),
+    "other bands": (
+        with_fewer_bands,
+        r"x\.onnx: expects segments of shape \(38, 20\), its facts say 1 numbers a frame",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_onnx_files_that_do_not_fit_are_refused(exported, tmp_path, fault):
+    change, message = REFUSED[fault]
+    change_onnx(exported["cp_resnet"]["onnx"], tmp_path / "x.onnx", change)
+    with pytest.raises(ModelError, match=message) as caught:
+        open_model(tmp_path / "x.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_onnx_file_is_refused(tmp_path):
+    (tmp_path / "x.onnx").write_bytes(b"no model")
+    with pytest.raises(ModelError, match=r"x\.onnx: onnxruntime cannot load it \(.*parsing failed.*\); export"):
+        open_model(tmp_path / "x.onnx")
+
+
+def test_without_onnxruntime_the_error_says_what_to_install(tmp_path):
+    (tmp_path / "x.onnx").write_bytes(b"")
+    done = run_without(["onnxruntime"], SCORE, tmp_path / "x.onnx", "", "")
+    assert "x.onnx: needs onnxruntime, which is not installed; pip install onnxruntime" in done.stderr
+
+
+def test_without_the_extra_the_error_says_what_to_install(exported, tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else find_spec(name))
+    with pytest.raises(ModelError, match="export to ONNX needs tf2onnx; pip install tf2onnx"):
+        export.main([f"--model={exported['cp_resnet']['keras']}", f"--out={tmp_path / 'x.onnx'}"])
+    assert not (tmp_path / "x.onnx").exists()
+
+
+BAD_ARGUMENTS = [
+    (["--out=x.pb"], r"x\.pb: expected a name that ends in \.onnx \(ONNX\) or \.tflite \(LiteRT\)"),
+    (["--model=missing.keras"], r"missing\.keras: not a model of this pipeline"),
+    (["--model=fold_9"], r"data/models: has no model 'fold_9'; it has fold_3"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS)
+def test_bad_arguments_are_named(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/models").mkdir(parents=True)
+    (tmp_path / "data/models/fold_3.keras").touch()
+    with pytest.raises(ModelError, match=message):
+        export.main(arguments)
+
+
+def test_the_model_of_the_workspace_is_the_default(exported, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/models").mkdir(parents=True)
+    (tmp_path / "data/models/all.keras").write_bytes(exported["cp_resnet"]["keras"].read_bytes())
+    (tmp_path / "data/models/fold_3.keras").touch()
+    export.main([])
+    assert (tmp_path / "exports/all.onnx").read_bytes() == exported["cp_resnet"]["onnx"].read_bytes()
+    assert capsys.readouterr().out == "export: data/models/all.keras as exports/all.onnx, 1.5 MB\n"

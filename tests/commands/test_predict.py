@@ -1,0 +1,513 @@
+"""The predict command, with a model of tones in the place of a network."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from helpers.repository import GIT_IDENTITY, ROOT
+from helpers.tone_model import SR, scene, tone_facts, tone_model
+from stages.commands.models import choose_model
+from stages.commands.predict import __main__ as predict
+from stages.commands.predict.formats import caption, clock
+from stages.commands.predict.pcm import FORMATS, PcmDecoder
+from stages.commands.predict.plots import COLUMNS, Columns
+from stages.lib.core.errors import AudioError, EarError, ModelError
+from stages.lib.inference.runtime import OPENERS, Network, open_model
+
+# Runs the command on the model of tones in a program of its own.
+PROGRAM = """
+import sys
+sys.path.insert(0, "tests")
+from helpers.tone_model import tone_model
+from stages.commands.predict import __main__ as predict
+from stages.lib.core.errors import run
+predict.open_model = lambda path: tone_model()
+predict.find_model = lambda *arguments: None
+try:
+    run(lambda: predict.main(sys.argv[1:]))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+FIND_MODEL = predict.find_model  # which most tests replace
+
+
+@pytest.fixture(autouse=True)
+def _model_of_tones(monkeypatch):
+    monkeypatch.setattr(predict, "open_model", lambda path: tone_model())
+    monkeypatch.setattr(predict, "find_model", lambda wanted, revision, scratch: Path("fold_3.keras"))
+
+
+@pytest.fixture
+def recording(tmp_path):
+    soundfile.write(tmp_path / "street.wav", scene(), SR, subtype="FLOAT")
+    return tmp_path / "street.wav"
+
+
+def start(*options, **pipes):
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, *options], cwd=ROOT, **pipes)
+
+
+def feed(*options, data):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *options], cwd=ROOT, input=data, capture_output=True, check=False
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def read_lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_table_for_people(recording, capsys):
+    predict.main([str(recording), "--unsure-after", "0.3", "--step", "0.128"])
+    out, err = capsys.readouterr()
+    assert re.fullmatch(
+        rf"{recording} \(00:09\.0\)\n"
+        r"  00:00\.0 to 00:0[01]\.\d   3\d%  unsure\n"
+        r"  00:0[01]\.\d to 00:0[23]\.\d   \d\d%  low\n"
+        r"  00:0[23]\.\d to 00:0[45]\.\d   3\d%  unsure\n"
+        r"  00:0[45]\.\d to 00:06\.\d   \d\d%  high\n"
+        r"  00:06\.\d to 00:09\.0   3\d%  unsure\n",
+        out,
+    ), out
+    assert err == "predict: model fold_3, trained on Tones (synthetic) without fold 3\n"
+
+
+def test_lines_for_programs(recording, capsys):
+    predict.main([str(recording), "--json"])
+    events = [event for event in read_lines(capsys.readouterr().out) if event["class"] != "unsure"]
+    assert [list(event) for event in events] == [["file", "start_s", "end_s", "class", "confidence"]] * 2
+    for event, (label, start_s, end_s) in zip(events, [("low", 1, 3), ("high", 5, 6.5)], strict=True):
+        assert event["file"] == str(recording)
+        assert event["class"] == label
+        assert event["start_s"] == pytest.approx(start_s, abs=0.5)
+        assert event["end_s"] == pytest.approx(end_s, abs=0.5)
+        assert 0.5 < event["confidence"] <= 1
+
+
+def test_csv_says_the_same(recording, capsys):
+    predict.main([str(recording), "--json"])
+    expected = read_lines(capsys.readouterr().out)
+    predict.main([str(recording), "--csv"])
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["class"] for row in rows] == [event["class"] for event in expected]
+    for key in ("start_s", "end_s", "confidence"):
+        assert [float(row[key]) for row in rows] == [event[key] for event in expected]
+
+
+def test_labels_for_audacity(recording, tmp_path, capsys):
+    predict.main([str(recording), "--labels", str(tmp_path / "labels")])
+    lines = (tmp_path / "labels/street.wav.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"\d+\.\d{6}\t\d+\.\d{6}\t(low|high|unsure)", line) for line in lines)
+    assert any(line.endswith("\tlow") for line in lines)
+
+
+def test_a_picture(recording, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        predict.main([str(recording), "--plot", str(tmp_path / name)])
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "y",
+    [np.zeros(5 * SR), np.random.default_rng(0).triangular(-1, 0, 1, 5 * SR) / 2**15, np.full(5 * SR, 1e-4)],
+    ids=["digital", "noise of 16 bits", "offset"],
+)
+def test_silence_holds_no_event(y, tmp_path, capsys):
+    soundfile.write(tmp_path / "silence.wav", y, SR, subtype="PCM_16")
+    predict.main([str(tmp_path / "silence.wav")])
+    assert capsys.readouterr().out == f"{tmp_path / 'silence.wav'} (00:05.0)\n  no event\n"
+
+
+@pytest.mark.parametrize("n_samples", [1, 100, 2000])
+def test_a_recording_shorter_than_a_segment(n_samples, tmp_path, capsys):
+    soundfile.write(tmp_path / "short.wav", scene()[12_000 : 12_000 + n_samples], SR, subtype="FLOAT")
+    predict.main([str(tmp_path / "short.wav"), "--json"])
+    events = read_lines(capsys.readouterr().out)
+    assert all(event["end_s"] <= n_samples / SR + 1e-3 for event in events)
+
+
+@pytest.mark.parametrize(("format_", "suffix"), [("FLAC", "flac"), ("OGG", "ogg"), ("AIFF", "aiff")])
+def test_formats_of_soundfile(format_, suffix, tmp_path, capsys):
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, np.stack([scene(44100)] * 2, axis=1), 44100, format=format_)
+    predict.main([str(path), "--json"])
+    assert {event["class"] for event in read_lines(capsys.readouterr().out)} >= {"low", "high"}
+
+
+def test_each_file_that_cannot_be_read_gets_a_line_and_the_rest_go_on(recording, tmp_path, capsys):
+    (tmp_path / "text.wav").write_text("no sound")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), SR)
+    soundfile.write(tmp_path / "nan.wav", np.full(9000, np.nan), SR, subtype="FLOAT")
+    (tmp_path / "samples.raw").write_bytes(bytes(100))
+    names = ["text.wav", "nothing.wav", "empty.wav", "nan.wav", "samples.raw", "", "street.wav"]
+    with pytest.raises(SystemExit) as exit_:
+        predict.main([*(str(tmp_path / name) for name in names), "--json"])
+    assert exit_.value.code == 1
+    out, err = capsys.readouterr()
+    assert {event["file"] for event in read_lines(out)} == {str(recording)}
+    expected = [
+        r"text\.wav: cannot be read as audio \(.*\)",
+        r"nothing\.wav: no such file",
+        r"empty\.wav: holds no sample",
+        r"nan\.wav: a sample after 0\.0 s is no finite number",
+        r"samples\.raw: cannot be read as audio \(raw samples have no header that tells their rate\)",
+        r"[^/]*: is a folder; name the files in it",
+    ]
+    lines = err.splitlines()[1:]
+    assert len(lines) == len(expected)
+    for line, pattern in zip(lines, expected, strict=True):
+        assert re.fullmatch(f"error: .*/{pattern}", line), line
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names", "expected"),
+    [
+        (None, ["fold_10.keras"], "fold_10.keras"),
+        (None, [".gitignore", "all.keras", "fold_1.keras"], "all.keras"),
+        ("fold_1", ["all.keras", "fold_1.keras"], "fold_1.keras"),
+    ],
+)
+def test_which_model_is_used(wanted, names, expected):
+    assert choose_model(wanted, names, predict.MODELS) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names", "message"),
+    [
+        (None, [".gitignore"], r"data/models: holds no model; run 'dvc repro train', or 'dvc pull'"),
+        (
+            None,
+            ["fold_1.keras", "fold_2.keras"],
+            r"holds fold_1, fold_2, each .* choose one, such as with --model fold_1",
+        ),
+        ("fold_3", ["fold_1.keras", "fold_2.keras"], r"has no model 'fold_3'; it has fold_1, fold_2"),
+    ],
+)
+def test_which_model_is_meant_must_be_clear(wanted, names, message):
+    with pytest.raises(ModelError, match=message):
+        choose_model(wanted, names, predict.MODELS)
+
+
+def test_a_file_of_another_kind_is_named_as_a_file(tmp_path):
+    model = tmp_path / "fold_10.tflite"
+    with pytest.raises(ModelError, match=r"fold_10\.tflite: expected a model file, which ends in \.keras or \.onnx"):
+        open_model(FIND_MODEL(str(model), None, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "the following arguments are required: FILE"),
+        (["-", "a.wav"], "- cannot be heard together with files"),
+        (["a.wav", "b.wav", "--plot", "a.png"], "--plot draws one FILE"),
+        (["a/x.wav", "b/x.wav", "--labels", "out"], "--labels: two FILEs have the same name"),
+        (["x.wav", "--labels", "pyproject.toml"], "--labels: pyproject.toml is a file, expected a folder"),
+        (["a.wav", "--sr", "8000"], "--sr is for - only; a file says its own"),
+        (["-", "--channels", "0"], "expected a whole number of at least 1, found '0'"),
+        (["-", "--format", "mp3"], "invalid choice: 'mp3'"),
+        (["a.wav", "--confident", "1.5"], "expected a number of at least 0 and at most 1, found '1.5'"),
+        (["a.wav", "--step", "nan"], r"expected a number of at least 0\.01, found 'nan'"),
+        (["a.wav", "--json", "--csv"], "not allowed with argument --json"),
+        (["a.wav", "--rev", "main", "--model", "x.keras"], "--rev takes a name for --model, not a file"),
+    ],
+)
+def test_wrong_usage(argv, message, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        predict.main(argv)
+    assert exit_.value.code == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_an_uncalibrated_model_says_so():
+    model = tone_model()
+    bare = replace(model, facts=model.facts | {"calibration": None, "split": {"test": None}})
+    assert predict.describe(bare, "v1") == (
+        "model fold_3 of v1, trained on Tones (synthetic), not calibrated (no validation fold)"
+    )
+
+
+# Live
+
+
+@pytest.mark.parametrize("encoding", FORMATS)
+def test_raw_samples_split_anywhere(encoding):
+    values = np.array([[0, -1], [0.5, -0.5], [0.25, 127 / 128]])
+    encoded = {
+        "u8": (values * 128 + 128).astype("u1").tobytes(),
+        "s16le": (values * 2**15).astype("<i2").tobytes(),
+        "s24le": (values * 2**23).astype("<i4").reshape(-1, 1).view("u1")[:, :3].tobytes(),
+        "s32le": (values * 2**31).astype("<i4").tobytes(),
+        "f32le": values.astype("<f4").tobytes(),
+    }[encoding]
+    decoder = PcmDecoder(encoding, 2)
+    blocks = [decoder.push(encoded[i : i + 1]) for i in range(len(encoded))]
+    assert all(block.dtype == np.float32 for block in blocks)
+    np.testing.assert_array_equal(np.concatenate(blocks), values)
+    assert len(decoder.push(b"\x01")) == 0  # a sample that never ends
+
+
+@pytest.mark.parametrize("split", [[], [1], [1, 2, 3]])
+def test_the_header_of_a_file_is_no_sound(split):
+    decoder, data = PcmDecoder("s16le", 1), b"RIFF\x00\x00\x00\x00WAVE"
+    pieces = [data[a:b] for a, b in zip([0, *split], [*split, len(data)], strict=True)]
+    with pytest.raises(AudioError, match=r"begins with b'RIFF', the header of a file; send raw samples"):
+        np.concatenate([decoder.push(piece) for piece in pieces])
+
+
+def pcm(y):
+    return np.round(y * 32767).astype("<i2").tobytes()
+
+
+def test_live_gives_the_events_of_the_file(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.round(scene() * 32767).astype(np.int16), SR)
+    _, of_file, _ = feed(str(tmp_path / "a.wav"), "--json", data=b"")
+    code, live, err = feed("-", "--sr", str(SR), "--json", data=pcm(scene()))
+    assert code == 0, err
+    expected = read_lines(of_file)
+    found = sorted(read_lines(live), key=lambda event: event["start_s"])
+    assert [event["class"] for event in found] == [event["class"] for event in expected]
+    for event, of_whole in zip(found, expected, strict=True):
+        assert event["file"] == "-"
+        for key in ("start_s", "end_s", "confidence"):
+            assert event[key] == pytest.approx(of_whole[key], abs=1e-3)
+
+
+def test_live_without_a_terminal_says_each_event_when_it_begins():
+    process = start("-", "--sr", str(SR), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process.stdin.write(pcm(scene()[: 5 * SR // 2]))
+    process.stdin.flush()
+    assert re.fullmatch(rb"00:0[01]\.\d   \d\d%  low\n", process.stdout.readline())  # it sounds until 3 s
+    out, _ = process.communicate(pcm(scene()[5 * SR // 2 :]))
+    assert re.fullmatch(rb"(.*unsure\n)?00:0[45]\.\d +\d+%  high\n(.*unsure\n)?", out), out
+    assert process.returncode == 0
+
+
+def read_terminal(end):
+    text = b""
+    while True:
+        try:
+            piece = os.read(end, 4096)
+        except OSError:  # how Linux says that the other end is closed
+            return text.decode()
+        if not piece:
+            return text.decode()
+        text += piece
+
+
+def test_live_captions_are_rewritten_in_place_on_a_terminal():
+    ours, theirs = pty.openpty()
+    process = start("-", "--sr", str(SR), stdin=subprocess.PIPE, stdout=theirs, stderr=subprocess.DEVNULL)
+    os.close(theirs)
+    process.stdin.write(pcm(scene()))
+    process.stdin.close()
+    text = read_terminal(ours)
+    assert process.wait() == 0
+    lines = [line.rstrip("\r").split("\r")[-1].removeprefix("\x1b[K") for line in text.split("\n")]
+    assert [line.split("  ")[-1].strip() for line in lines if "low" in line or "high" in line] == ["low", "high"]
+    captions = re.findall(r"\r\x1b\[K(\d\d:\d\d\.\d)  ([^\r\n]*)", text)
+    assert captions
+    assert {said.split()[0] for _, said in captions if " to " not in said} <= {"unsure", "low", "high"}
+
+
+def test_ctrl_c_ends_live_with_what_was_heard():
+    process = start(
+        "-", "--sr", str(SR), "--json", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert b"model" in process.stderr.readline()
+    process.stdin.write(pcm(scene()[: 3 * SR]))
+    process.stdin.flush()
+    time.sleep(1.5)  # time to hear it all; without it, less is heard before the signal
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 0
+    assert err == b""
+    assert [event["class"] for event in read_lines(out.decode())][-1:] == ["low"]
+
+
+def test_ctrl_c_ends_files_without_a_traceback(recording):
+    slow = PROGRAM.replace("lambda path: tone_model()", "lambda path: replace(tone_model(), score=time.sleep)")
+    # A shell that starts the tests in the background has its programs ignore Ctrl-C.
+    slow = slow.replace("time.sleep", "lambda _: time.sleep(60)")
+    slow = "signal.signal(signal.SIGINT, signal.default_int_handler)\n" + slow
+    slow = "import signal, time\nfrom dataclasses import replace\n" + slow
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", slow, str(recording)], cwd=ROOT, **pipes)
+    assert b"model" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30) == (b"", b"")
+    assert process.returncode == 130
+
+
+def test_the_end_of_a_pipe_is_no_fault():
+    process = start("-", "--sr", str(SR), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert b"model" in process.stderr.readline()
+    process.stdout.close()
+    with contextlib.suppress(BrokenPipeError):  # it may have ended before it took all
+        process.stdin.write(pcm(scene()))
+        process.stdin.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+
+
+def test_nothing_at_all_on_standard_input_is_named():
+    code, out, err = feed("-", data=b"")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[1:] == ["error: standard input: holds no sample"]
+
+
+# Model files
+
+
+def opened(monkeypatch, tmp_path, **changed):
+    facts = {**tone_facts(), **changed.pop("facts", {})}
+    network = {"facts": facts, "shape_in": (30, 16), "shape_out": (3,), "score": tone_model().score} | changed
+    monkeypatch.setitem(OPENERS, ".test", lambda path: Network(**network))
+    (tmp_path / "a.test").touch()
+    return open_model(tmp_path / "a.test")
+
+
+def test_a_model_is_opened_by_its_suffix(monkeypatch, tmp_path):
+    model = opened(monkeypatch, tmp_path)
+    assert (model.length, model.n_features) == (30, 16)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"shape_in": (30, 12)},
+            r"a\.test: expects segments of shape \(30, 12\), its facts say 16 numbers a frame; run",
+        ),
+        ({"shape_out": (4,)}, r"a\.test: has outputs \(4,\) for 3 classes; run 'dvc repro train'"),
+    ],
+)
+def test_a_network_that_does_not_fit_its_facts_is_refused(changed, message, monkeypatch, tmp_path):
+    with pytest.raises(ModelError, match=message):
+        opened(monkeypatch, tmp_path, **changed)
+
+
+def test_facts_that_lack_something_are_refused(monkeypatch, tmp_path):
+    facts = {key: value for key, value in tone_facts().items() if key not in ("floor", "kind")}
+    monkeypatch.setitem(OPENERS, ".test", lambda path: Network(facts, (30, 16), (3,), tone_model().score))
+    (tmp_path / "a.test").touch()
+    with pytest.raises(ModelError, match=r"a\.test: expected the facts \['floor', 'kind'\], which it lacks; run"):
+        open_model(tmp_path / "a.test")
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"a\.wav: expected a model file, which ends in \.keras"):
+        open_model(tmp_path / "a.wav")
+    with pytest.raises(ModelError, match=r"a\.keras: no such model; run 'dvc repro train' or 'dvc checkout'"):
+        open_model(tmp_path / "a.keras")
+    (tmp_path / "a.keras").write_text("no archive")
+    with pytest.raises(ModelError, match=r"a\.keras: not a model of this pipeline \(File is not a zip file\)"):
+        open_model(tmp_path / "a.keras")
+
+
+# Parts
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "00:00.0"), (12.04, "00:12.0"), (59.96, "01:00.0"), (3599.96, "1:00:00.0"), (36_012.3, "10:00:12.3")],
+)
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+def test_a_caption_fits_its_line():
+    believed = [("car_horn", 0.912), ("dog_bark", 0.5)]
+    assert caption(72.5, believed, 80) == "01:12.5  car horn 91%, dog bark 50%"
+    assert caption(72.5, believed, 20) == "01:12.5  car horn 91"
+    assert caption(72.5, [], 20) == "01:12.5  -"
+
+
+def test_names_that_are_no_text_can_be_printed():
+    assert predict.printable(os.fsdecode(b"a\xff.wav")) == "a\\udcff.wav"
+    assert predict.printable("Übung.wav") == "Übung.wav"
+
+
+@pytest.mark.parametrize("n", [0, 1, COLUMNS - 1, COLUMNS, 5 * COLUMNS + 3])
+def test_columns_hold_the_greatest_of_equal_parts(n):
+    rows = np.random.default_rng(n).random((n, 3))
+    columns = Columns()
+    for piece in np.array_split(rows, 7):
+        columns.add(piece)
+    assert len(columns.values) <= COLUMNS
+    parts = [rows[i : i + columns.n_a_part].max(axis=0) for i in range(0, n, columns.n_a_part)]
+    np.testing.assert_array_equal(columns.values, np.array(parts))
+
+
+# Revisions
+
+
+def git(folder, *arguments):
+    done = subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A DVC repository with a folder of models that changed once."""
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    for key, value in GIT_IDENTITY.items():
+        monkeypatch.setenv(key, value)
+    folder = tmp_path / "repository"
+    (folder / "data/models").mkdir(parents=True)
+    git(folder, "init", "-q")
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "-q"], cwd=folder, check=True)
+    for text in ("old", "new"):
+        (folder / "data/models/fold_1.keras").unlink(missing_ok=True)
+        (folder / "data/models/fold_1.keras").write_text(text)
+        subprocess.run([*dvc, "add", "-q", "data/models"], cwd=folder, check=True)
+        git(folder, "add", "-A")
+        git(folder, "commit", "-qm", text)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_model_of_a_revision_is_copied_out_of_the_cache(repository, tmp_path):
+    from stages.commands.revisions import copy_out
+
+    copies = {}
+    for revision in ("HEAD", "HEAD~1"):
+        (tmp_path / revision).mkdir()
+        copies[revision] = copy_out(revision, predict.MODELS, lambda names: names[0], tmp_path / revision)
+    assert {revision: path.read_text() for revision, path in copies.items()} == {"HEAD": "new", "HEAD~1": "old"}
+    assert all(path.stat().st_nlink == 1 for path in copies.values())  # whoever writes to it leaves the cache alone
+    with pytest.raises(EarError, match=r"nothing: no commit, branch, tag or experiment"):
+        copy_out("nothing", predict.MODELS, min, tmp_path)
+    with pytest.raises(EarError, match=r"HEAD: its data/no is neither in DVC's cache nor in a remote; run 'dvc pull'"):
+        copy_out("HEAD", Path("data/no"), min, tmp_path)
+    for path in (repository / ".dvc/cache/files/md5").rglob("*"):
+        if path.is_file() and not path.name.endswith(".dir"):
+            path.unlink()
+    (tmp_path / "gone").mkdir()
+    with pytest.raises(EarError, match=r"HEAD~1: its data/models is neither in DVC's cache nor in a remote"):
+        copy_out("HEAD~1", predict.MODELS, min, tmp_path / "gone")
+
+
+def test_the_command_starts_without_what_it_may_not_need():
+    heavy = {"pandas", "matplotlib", "sklearn", "scipy.optimize", "scipy.stats", "dvc", "librosa", "tqdm", "keras"}
+    code = f"import sys, stages.commands.predict; print(sorted({heavy} & {{*sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

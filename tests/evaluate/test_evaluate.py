@@ -1,0 +1,158 @@
+"""What evaluate refuses, without a network: model files are made by hand. Runs are in test_train_evaluate.py."""
+
+import json
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.repository import ROOT
+from helpers.tones import write_params
+from stages.evaluate import __main__ as evaluate
+from stages.lib.core.errors import DataError, ModelError
+from stages.lib.core.files import read_json, write_json
+from stages.lib.features.store import INDEX_COLUMNS
+from stages.lib.model.archive import FACTS
+
+CLASSES = ["low", "high"]
+FEATURIZE = {"sr": 8000, "hop_length": 80, "n_mels": 4, "fmin": 0.0, "fmax": 4000.0}
+
+
+@pytest.fixture
+def features(tmp_path):
+    """Two folds of two clips, as featurize leaves them."""
+    numbers = {"salience": "", "duration_s": 0.1, "sample_rate_hz": 8000, "n_frames": 10, "level_db": -20.0}
+    rows = [
+        numbers
+        | {"clip": f"{fold}/{name}.wav", "class": name, "fold": fold, "source": f"{name}{fold}", "offset": 10 * i}
+        for fold in (1, 2)
+        for i, name in enumerate(CLASSES)
+    ]
+    folder = tmp_path / "features"
+    folder.mkdir()
+    pd.DataFrame(rows).assign(variant="")[INDEX_COLUMNS].to_csv(folder / "index.csv", index=False)
+    for fold in (1, 2):
+        np.save(folder / f"fold_{fold}.npy", np.zeros((20, 4), np.float32))
+    dataset = {"name": "made", "title": "Made (synthetic)", "synthetic": True, "licence": None, "citation": None}
+    facts = {
+        "featurize": FEATURIZE,
+        "classes": CLASSES,
+        "folds": [1, 2],
+        "floor": -18.4,
+        "empty_bands": [],
+        "n_features": 4,
+    }
+    write_json(folder / "facts.json", facts | {"kind": "log_mel", "dataset": dataset})
+    return folder
+
+
+def write_model(folder, **changes):
+    facts = dict.fromkeys(evaluate.FACTS_NEEDED | {"name"})
+    facts |= {"name": "fold_2", "classes": CLASSES, "featurize": FEATURIZE, "kind": "log_mel"}
+    facts |= {"split": {"train": [1], "validation": None, "test": 2}, "train": {"model": "m", "backend": "tensorflow"}}
+    facts |= changes
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / f"{facts['name']}.keras", "w") as archive:
+        archive.writestr(FACTS, json.dumps({key: value for key, value in facts.items() if value != "left out"}))
+
+
+def run(tmp_path, params):
+    options = {"features": "features", "models": "models", "raw": "raw", "training": "training"}
+    options |= {"segments": "segments", "metrics": "metrics.json", "plots": "plots"}
+    arguments = [f"--{name}={tmp_path / path}" for name, path in options.items()]
+    arguments.append(f"--params={write_params(tmp_path / 'params.yaml', params)}")
+    evaluate.main([*arguments, f"--published={ROOT / 'data/published.yaml'}"])
+
+
+REFUSED_MODELS = {
+    "other classes": (
+        {"classes": ["high", "low"]},
+        r"made with classes \['high', 'low'\], the features have \['low', 'high'\]",
+    ),
+    "other bands": (
+        {"featurize": FEATURIZE | {"n_mels": 5}},
+        r"made with featurize\.n_mels 5, the features have 4; run",
+    ),
+    "absent fold": (
+        {"split": {"train": [1], "validation": None, "test": 7}},
+        r"fold_2\.keras: its test fold is 7, the features have \[1, 2\]; run 'dvc repro train'",
+    ),
+    "no split": (
+        {"split": "left out"},
+        r"fold_2\.keras: expected the facts \['split'\], which it lacks; run 'dvc repro",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED_MODELS)
+def test_models_that_do_not_fit_are_refused(features, tmp_path, small_params, fault):
+    changes, message = REFUSED_MODELS[fault]
+    write_model(tmp_path / "models", **changes)
+    with pytest.raises(ModelError, match=message):
+        run(tmp_path, small_params)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"fold_2\.keras: not a model of this pipeline \(File is not a zip file\); run"),
+        (None, "holds no model; run"),
+    ],
+)
+def test_missing_and_empty_models_are_named(features, tmp_path, small_params, content, message):
+    (tmp_path / "models").mkdir()
+    if content is not None:
+        (tmp_path / "models/fold_2.keras").write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        run(tmp_path, small_params)
+
+
+def test_missing_features_are_named(tmp_path, small_params):
+    with pytest.raises(DataError, match="features: holds no features; run 'dvc repro featurize'"):
+        run(tmp_path, small_params)
+
+
+def test_a_model_on_everything_gives_empty_tables_pictures_and_a_page(features, tmp_path, small_params):
+    """No network is loaded for it; each file that DVC plots is there all the same."""
+    write_model(tmp_path / "models", name="all", split={"train": [1, 2], "validation": None, "test": None})
+    run(tmp_path, small_params)
+    assert read_json(tmp_path / "metrics.json") == {"n_clips": 0, "n_folds": 0}
+    for table in (
+        "predictions",
+        "scores",
+        "folds",
+        "classes",
+        "groups",
+        "calibration",
+        "confusions",
+        "mistakes",
+        "roc",
+    ):
+        assert pd.read_csv(tmp_path / f"plots/{table}.csv").empty
+    assert pd.read_csv(tmp_path / "plots/soundscapes.csv").empty
+    assert pd.read_csv(tmp_path / "plots/soundscape_classes.csv").empty
+    for picture in [*evaluate.PICTURES, evaluate.SOUNDSCAPE]:
+        assert (tmp_path / "plots" / picture).stat().st_size > 0
+    assert "nothing to score" in (tmp_path / "plots/report.html").read_text()
+
+
+def test_probabilities_are_stored_under_the_names_of_the_model():
+    table = evaluate.add_probabilities(
+        pd.DataFrame({"clip": ["a", "b"]}), np.array([[0.25, 0.75], [0.6, 0.4]]), ["x", "y"]
+    )
+    assert table.to_dict("list") == {
+        "clip": ["a", "b"],
+        "predicted": ["y", "x"],
+        "p_x": [0.25, 0.6],
+        "p_y": [0.75, 0.4],
+    }
+
+
+def test_pictures_of_training_come_last(tmp_path):
+    for name in ("b.png", "a_curve.png", "c.csv"):
+        (tmp_path / name).touch()
+    pictures = evaluate.list_pictures(tmp_path / "plots", tmp_path)
+    assert [text for _, text in pictures[-2:]] == ["Training: a curve.", "Training: b."]
+    assert len(pictures) == len(evaluate.PICTURES) + 2

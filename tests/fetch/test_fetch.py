@@ -1,0 +1,353 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+
+from helpers.repository import ROOT
+from stages.fetch import __main__ as fetch
+from stages.fetch import archives
+from stages.fetch.layouts import CLIP_COLUMNS
+from stages.lib.core.errors import SourceError
+
+CLASSES = ("air_conditioner", "car_horn", "children_playing")
+
+
+def run_fetch(tmp_path: Path, source: Path, dataset: str, **params: object) -> Path:
+    """Run the stage; returns the folder that it wrote."""
+    section = {"dataset": dataset, "source": str(source), "esc10": False, "n_folds": 2, **params}
+    tmp_path.mkdir(exist_ok=True)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"fetch": section}))
+    fetch.main(options(tmp_path))
+    return tmp_path / "data/raw"
+
+
+def options(tmp_path: Path) -> list[str]:
+    paths = {
+        "params": tmp_path / "params.yaml",
+        "sources": ROOT / "data/sources",
+        "raw": tmp_path / "data/raw",
+    }
+    return [text for name, path in paths.items() for text in (f"--{name}", str(path))]
+
+
+def urbansound8k(folder: Path, n_clips: int = 6) -> Path:
+    """A small dataset in that layout, with real recordings."""
+    rows = []
+    for n in range(n_clips):
+        fold, class_id = 1 + n % 2, n % 3
+        name = f"{n}-{class_id}-0-0.wav"
+        path = folder / f"UrbanSound8K/audio/fold{fold}/{name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.random.default_rng(n).uniform(-1, 1, 800), 8000)
+        rows.append([name, n, 0.0, 0.1, 1, fold, class_id, CLASSES[class_id]])
+    (folder / "UrbanSound8K/metadata").mkdir()
+    header = ["slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class"]
+    pd.DataFrame(rows, columns=header).to_csv(folder / "UrbanSound8K/metadata/UrbanSound8K.csv", index=False)
+    return folder
+
+
+def pack(folder: Path, archive: Path) -> Path:
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder / "UrbanSound8K", "UrbanSound8K")
+    return archive
+
+
+def content(folder: Path) -> dict[str, str]:
+    """A digest of each file below."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_local_folder_and_its_archive_give_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    source = urbansound8k(tmp_path / "in")
+    before = content(source)
+    of_folder = content(run_fetch(tmp_path / "1", source, "urbansound8k"))
+    out = capsys.readouterr().out
+    raw = run_fetch(tmp_path / "2", pack(source, tmp_path / "any.tgz"), "urbansound8k")
+
+    assert content(raw) == of_folder
+    assert content(source) == before
+    assert sorted(os.listdir(raw)) == ["LICENCE.txt", "audio", "clips.csv", "dataset.json"]
+    assert os.listdir(raw.parent) == ["raw"]
+
+    clips = pd.read_csv(raw / "clips.csv", dtype=str)
+    assert list(clips.columns) == CLIP_COLUMNS
+    assert clips.iloc[1].tolist() == ["fold2/1-1-0-0.wav", "car_horn", "1", "2", "1", "1", "0.0", "0.1"]
+    assert all((raw / "audio" / clip).is_file() for clip in clips["clip"])
+
+    known = json.loads((raw / "dataset.json").read_text())
+    assert known["classes"][:3] == list(CLASSES)
+    assert known["folds"] == list(range(1, 11))
+    assert (known["name"], known["synthetic"], known["n_files_without_row"]) == ("urbansound8k", False, 0)
+    for text in ("CC BY-NC", "Salamon"):
+        assert text in (raw / "LICENCE.txt").read_text()
+        assert text in out
+        assert text in known["licence"] + known["citation"]
+    assert "fetched urbansound8k: 6 clips of 3 classes and 6 sources in folds 1, 2; 0 without a file, 0 files" in out
+
+
+def test_files_are_copies_that_may_be_written_and_deleted(tmp_path: Path) -> None:
+    source = urbansound8k(tmp_path / "in")
+    for path in source.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    raw = run_fetch(tmp_path, source, "urbansound8k")
+
+    for path in raw.rglob("*"):
+        assert path.stat().st_mode & 0o200
+        assert path.is_dir() or path.stat().st_nlink == 1
+
+
+def test_own_recordings_with_faults_keep_their_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for name in ("a b/é'\"\n.wav", "a b/2.wav", "c/1.wav", "c/2.wav", "c/notes.txt"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(name)
+    (tmp_path / "in/c/broken.wav").symlink_to("gone.wav")
+    (tmp_path / "in/c/folder.wav").mkdir()
+    (tmp_path / "in/c/pipe.wav").symlink_to("/dev/zero")
+    raw = run_fetch(tmp_path, tmp_path / "in", "folder")
+    out = capsys.readouterr().out
+
+    clips = pd.read_csv(raw / "clips.csv", dtype=str)["clip"].tolist()
+    assert clips == ["a b/2.wav", "a b/é'\"\n.wav", "c/1.wav", "c/2.wav", "c/broken.wav", "c/folder.wav", "c/pipe.wav"]
+    assert (raw / "audio/a b/é'\"\n.wav").read_text() == "a b/é'\"\n.wav"
+    assert not (raw / "LICENCE.txt").exists()
+    assert "note: 1 left out, not audio by their extension: c/notes.txt" in out
+    assert "note: 3 not brought, so validate will find them missing: c/broken.wav (a broken link" in out
+    assert "c/folder.wav (a folder)" in out
+    assert "7 clips of 2 classes and 7 sources in folds 1, 2; 3 without a file, 0 files without a row" in out
+
+
+def test_what_cannot_be_read_is_said_and_its_row_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = urbansound8k(tmp_path / "in")
+    copyfile = fetch.shutil.copyfile
+
+    def closed(path: Path, target: Path) -> None:
+        if path.name == "0-0-0-0.wav":
+            raise PermissionError(13, "Permission denied")
+        copyfile(path, target)
+
+    monkeypatch.setattr(fetch.shutil, "copyfile", closed)
+    raw = run_fetch(tmp_path, source, "urbansound8k")
+    assert len(pd.read_csv(raw / "clips.csv")) == 6
+    assert (
+        "1 not brought, so validate will find them missing: fold1/0-0-0-0.wav (Permission denied)"
+        in capsys.readouterr().out
+    )
+
+
+def test_files_without_row_are_brought_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    source = urbansound8k(tmp_path / "in")
+    (source / "UrbanSound8K/audio/fold1/more.wav").write_bytes(b"RIFF")
+    raw = run_fetch(tmp_path, source, "urbansound8k")
+
+    assert (raw / "audio/fold1/more.wav").is_file()
+    assert json.loads((raw / "dataset.json").read_text())["n_files_without_row"] == 1
+    assert "note: 1 recordings that no row names: fold1/more.wav" in capsys.readouterr().out
+
+
+def test_the_sample_says_that_it_is_synthetic(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = []
+
+    def render(target: Path, values: object) -> None:
+        settings.append(values)
+        urbansound8k(target)
+
+    monkeypatch.setattr(fetch, "render_sample", render)
+    raw = run_fetch(tmp_path, ROOT / "data/sources/sample.yaml", "sample")
+
+    assert settings == [yaml.safe_load((ROOT / "data/sources/sample.yaml").read_text())["render"]]
+    dataset = json.loads((raw / "dataset.json").read_text())
+    assert dataset["synthetic"] is True
+    assert dataset["title"].endswith("(synthetic)")
+    assert "fetched synthetic sample: 6 clips" in capsys.readouterr().out
+    assert "ynthetic" in (raw / "LICENCE.txt").read_text()
+
+
+def test_a_source_with_an_address_is_downloaded_to_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = pack(urbansound8k(tmp_path / "in"), tmp_path / "any.tgz")
+    calls = []
+
+    def download(*arguments: object, **options: object) -> Path:
+        calls.append((arguments, options))
+        return archive
+
+    monkeypatch.setattr(fetch, "download", download)
+    monkeypatch.setenv("EAR_CACHE", str(tmp_path / "cache"))
+    raw = run_fetch(tmp_path, ROOT / "data/sources/urbansound8k.yaml", "urbansound8k")
+
+    known = yaml.safe_load((ROOT / "data/sources/urbansound8k.yaml").read_text())
+    expected = {"md5": known["md5"], "size_bytes": known["size_bytes"]}
+    assert calls == [(([known["address"]], tmp_path / "cache"), expected)]
+    assert len(content(raw / "audio")) == 6
+    assert archive.is_file()
+
+
+def test_a_limit_of_the_source_is_kept(tmp_path: Path) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    known = yaml.safe_load((ROOT / "data/sources/urbansound8k.yaml").read_text())
+    (sources / "urbansound8k.yaml").write_text(yaml.safe_dump({**known, "limits": {"max_bytes": 999, "max_files": 99}}))
+    archive = pack(urbansound8k(tmp_path / "in"), tmp_path / "a.tgz")
+    source = fetch.choose_source(archive, sources, tmp_path / "raw", "urbansound8k")
+
+    with pytest.raises(SourceError, match=r"a.tgz: refused at member .*expected at most 99 members and 999 bytes"):
+        fetch.obtain(archive, source, tmp_path / "unpacked")
+
+
+YAML = ROOT / "data/sources"
+WRONG = {
+    "dataset set, source not": (YAML / "sample.yaml", "urbansound8k", r"describes sample, but fetch.dataset is urbans"),
+    "source set, dataset not": (
+        YAML / "esc50.yaml",
+        "sample",
+        r"describes esc50, but fetch.dataset is sample; set fetch.dataset to esc50, or",
+    ),
+    "folder without a folder": (
+        YAML / "folder.yaml",
+        "folder",
+        r"has no address; set fetch.source to your folder, archive or CSV",
+    ),
+    "a folder for the sample": (
+        "in",
+        "sample",
+        r"fetch.dataset is sample, which is rendered; set fetch.dataset to urbansound8k",
+    ),
+    "not there": (
+        "gone",
+        "urbansound8k",
+        r"gone: no such file or folder; set it to .*urbansound8k.yaml \(downloads it\) or an arch",
+    ),
+    "a folder with the name of a source": ("folder.yaml", "folder", r"folder.yaml: cannot be read .*Is a directory"),
+    "cut near its start": ("cut.tgz", "urbansound8k", r"cut.tgz: damaged or cut short .*; fetch or copy the archive"),
+    "no such source": (
+        "gone.yaml",
+        "urbansound8k",
+        r"gone.yaml: no such file; set fetch.source to a file of data/sources/",
+    ),
+    "no archive": (
+        "text.tar.gz",
+        "urbansound8k",
+        r"text.tar.gz: expected a tar, a zip or a folder, found another kind of file",
+    ),
+    "a CSV for another layout": ("table.csv", "esc50", r"table.csv: expected a tar, a zip or a folder"),
+    "another layout": (
+        "in",
+        "esc50",
+        r"in: expected audio/ and meta/esc50.csv, here or in one folder below, found UrbanSound8K",
+    ),
+    "the output": ("data/raw", "urbansound8k", r"data/raw holds .*data/raw, or lies in it, and that is written anew"),
+    "around the output": ("data", "urbansound8k", r"data holds .*data/raw, or lies in it"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_source_is_one_line_that_says_what_to_set(tmp_path: Path, case: str) -> None:
+    path, dataset, match = WRONG[case]
+    urbansound8k(tmp_path / "in")
+    (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "cut.tgz").write_bytes(pack(tmp_path / "in", tmp_path / "whole.tgz").read_bytes()[:80])
+    for name in ("text.tar.gz", "table.csv"):
+        (tmp_path / name).write_text("path,class\n")
+
+    with pytest.raises(SourceError, match=match) as caught:
+        run_fetch(tmp_path, tmp_path / path, dataset)
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path / "data") == ["raw"]
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_relative_path_that_is_missing_may_be_one_of_another_folder(tmp_path: Path, absolute: bool) -> None:
+    path = tmp_path / "gone" if absolute else Path("gone")
+    with pytest.raises(SourceError, match=r"gone: no such file or folder") as caught:
+        run_fetch(tmp_path, path, "folder")
+    assert ("with dvc exp run --temp or --queue give an absolute path" in str(caught.value)) is not absolute
+
+
+def test_any_name_of_a_source_will_do(tmp_path: Path) -> None:
+    raw = run_fetch(tmp_path, urbansound8k(tmp_path / "in 'it' \"$HOME\" `x` ${y}; #"), "urbansound8k")
+    assert len(content(raw / "audio")) == 6
+
+
+def test_full_disk_is_found_before_copying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = urbansound8k(tmp_path / "in")
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10})())
+    with pytest.raises(SourceError, match=r"copying the recordings: needs 0.00 GB on the disk of"):
+        run_fetch(tmp_path, source, "urbansound8k")
+    assert os.listdir(tmp_path / "data") == []
+
+
+def test_a_failed_run_leaves_the_last_result(tmp_path: Path) -> None:
+    archive = pack(urbansound8k(tmp_path / "in"), tmp_path / "a.tgz")
+    raw = run_fetch(tmp_path, archive, "urbansound8k")
+    before = content(raw)
+    archive.write_bytes(archive.read_bytes()[:-100])
+
+    with pytest.raises(SourceError, match=r"a.tgz: damaged or cut short"):
+        run_fetch(tmp_path, archive, "urbansound8k")
+    assert content(raw) == before
+    assert os.listdir(raw.parent) == ["raw"]
+
+
+def test_what_a_killed_run_left_behind_does_not_matter(tmp_path: Path) -> None:
+    archive = pack(urbansound8k(tmp_path / "in"), tmp_path / "a.tgz")
+    half = tmp_path / "data/.raw.part/unpacked/a.tgz/UrbanSound8K/audio/fold1"
+    half.mkdir(parents=True)
+    (half / "half.wav").write_bytes(b"RIFF")
+
+    raw = run_fetch(tmp_path, archive, "urbansound8k")
+    assert len(content(raw / "audio")) == 6
+    assert os.listdir(raw.parent) == ["raw"]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_rerun_gives_the_same(tmp_path: Path) -> None:
+    archive = pack(urbansound8k(tmp_path / "in", n_clips=3000), tmp_path / "a.tgz")
+    expected = content(run_fetch(tmp_path, archive, "urbansound8k"))
+    command = [sys.executable, "-m", "stages.fetch", *options(tmp_path)]
+    started = time.monotonic()
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    whole_s = time.monotonic() - started
+
+    for share in (0.6, 0.8, 0.95):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(share * whole_s)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        raw = tmp_path / "data/raw"
+        assert not raw.exists() or content(raw) == expected
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        assert content(raw) == expected
+        assert os.listdir(raw.parent) == ["raw"]
+
+
+@pytest.mark.skipif("EAR_REAL_DATA" not in os.environ, reason="EAR_REAL_DATA names no folder of real recordings")
+@pytest.mark.parametrize(
+    ("name", "dataset", "esc10", "n_clips"),
+    [
+        ("UrbanSound8K-mini.tar.gz", "urbansound8k", False, 615),
+        ("ESC-10", "esc50", False, 400),
+        ("ESC-10", "esc50", True, 400),
+    ],
+)
+def test_real_recordings(tmp_path: Path, name: str, dataset: str, esc10: bool, n_clips: int) -> None:
+    raw = run_fetch(tmp_path, Path(os.environ["EAR_REAL_DATA"]) / name, dataset, esc10=esc10)
+    assert len(content(raw / "audio")) == len(pd.read_csv(raw / "clips.csv")) == n_clips

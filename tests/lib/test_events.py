@@ -1,0 +1,112 @@
+"""From rows of probabilities to events; a row lasts 0.5 s here."""
+
+import numpy as np
+import pytest
+
+from stages.lib.inference.events import UNSURE, Event, EventFinder, EventSettings, find_events, model_thresholds
+
+CLASSES = ["dog", "horn"]
+PLAIN = EventSettings(
+    confident=0.5, release=0.8, min_duration_s=0.0, merge_gap_s=0.6, unsure_min_s=0.0, silence_db=-70.0
+)
+LOUD = -20.0
+
+
+def events_of(rows, *, thresholds=None, levels=None, duration_s=1e9, settings=PLAIN, **changed):
+    """Events of rows of (dog, horn) as tuples without confidence."""
+    settings = EventSettings(**{**vars(settings), **changed})
+    rows = np.array(rows, dtype=float)
+    levels = np.full(len(rows), LOUD) if levels is None else np.array(levels, dtype=float)
+    found = find_events(rows, levels, CLASSES, thresholds, row_s=0.5, duration_s=duration_s, settings=settings)
+    return [(event.start_s, event.end_s, event.label) for event in found]
+
+
+def dog(*values):
+    return [(value, 0.0) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], []),
+        (dog(0.9, 0.9), [(0, 1, "dog")]),
+        (dog(0.1, 0.5, 0.1), [(0, 0.5, UNSURE), (0.5, 1, "dog"), (1, 1.5, UNSURE)]),  # at the threshold is believed
+        (dog(0.9, 0.41, 0.39), [(0, 1, "dog"), (1, 1.5, UNSURE)]),  # goes on down to 0.8 of 0.5
+        (dog(0.41, 0.9), [(0, 0.5, UNSURE), (0.5, 1, "dog")]),  # but does not begin there
+        (dog(0.9, 0.1, 0.9), [(0, 1.5, "dog"), (0.5, 1, UNSURE)]),  # a pause of 0.5 s is bridged
+        (dog(0.9, 0.1, 0.1, 0.9), [(0, 0.5, "dog"), (0.5, 1.5, UNSURE), (1.5, 2, "dog")]),  # one of 1 s is not
+        ([(0.6, 0.6), (0.1, 0.9)], [(0, 0.5, "dog"), (0, 1, "horn")]),  # two at once
+    ],
+)
+def test_events_by_hand(rows, expected):
+    assert events_of(rows) == expected
+
+
+def test_each_class_has_its_threshold_and_none_is_believed_below_confident():
+    thresholds = {"dog": 0.8, "horn": 0.1}
+    rows = [(0.7, 0.2), (0.85, 0.1), (0.3, 0.55)]
+    assert events_of(rows, thresholds=thresholds) == [(0, 0.5, UNSURE), (0.5, 1, "dog"), (1, 1.5, "horn")]
+    assert events_of(rows, thresholds=thresholds, confident=0.05) == [(0, 1.5, "horn"), (0.5, 1, "dog")]
+
+
+def test_short_events_are_left_out():
+    rows = dog(0.9, 0.1, 0.1, 0.1, 0.9, 0.9)
+    assert events_of(rows, min_duration_s=1.0, unsure_min_s=9.0) == [(2, 3, "dog")]
+    assert events_of(rows, min_duration_s=1.0, unsure_min_s=1.5) == [(0.5, 2, UNSURE), (2, 3, "dog")]
+
+
+@pytest.mark.parametrize("level", [-70.1, -93.0, -120.0])
+def test_silence_holds_no_event_whatever_the_model_says(level):
+    assert events_of(dog(0.99, 0.99, 0.2, 0.2), levels=[level] * 4) == []
+
+
+def test_silence_ends_an_event():
+    assert events_of(dog(*[0.9] * 6), levels=[LOUD] * 2 + [-99] * 2 + [LOUD] * 2) == [(0, 1, "dog"), (2, 3, "dog")]
+
+
+def test_no_event_outlasts_the_recording():
+    assert events_of(dog(0.9, 0.9), duration_s=0.8) == [(0, 0.8, "dog")]
+
+
+def test_confidence_is_the_mean_over_the_rows_that_hold_the_sound():
+    rows = np.array(dog(0.9, 0.1, 0.7))
+    found = find_events(rows, np.full(3, LOUD), CLASSES, None, row_s=0.5, duration_s=9, settings=PLAIN)
+    assert found == [Event(0.0, 1.5, "dog", 0.8), Event(0.5, 1.0, UNSURE, 0.1)]
+
+
+def test_any_split_of_the_rows_gives_the_same_events():
+    rng = np.random.default_rng(0)
+    rows, levels = 0.6 * rng.random((400, 2)), rng.uniform(-80, -20, 400)
+    settings = EventSettings(unsure_min_s=1.0)
+    whole = find_events(rows, levels, CLASSES, None, row_s=0.5, duration_s=200, settings=settings)
+    assert len({event.label for event in whole}) == 3
+    for cuts in (range(1, 400), [7], np.sort(rng.integers(0, 400, 30))):
+        finder = EventFinder(CLASSES, None, 0.5, settings)
+        pieces = zip(np.split(rows, cuts), np.split(levels, cuts), strict=True)
+        found = [event for piece in pieces for event in finder.push(*piece)] + finder.finish(200)
+        assert sorted(found, key=lambda e: (e.start_s, e.end_s, e.label)) == whole
+
+
+def test_an_event_under_way_is_known_before_it_ends():
+    finder = EventFinder(CLASSES, None, 0.5, EventSettings(min_duration_s=1.0))
+    seen = [(finder.push(np.array([row]), np.array([LOUD])), finder.under_way) for row in dog(0.9, 0.8, 0.9)]
+    assert [ended for ended, _ in seen] == [[], [], []]
+    assert [under_way for _, under_way in seen] == [
+        [],
+        [Event(0.0, 1.0, "dog", 0.85)],
+        [Event(0.0, 1.5, "dog", 0.8667)],
+    ]
+    assert finder.finish(1.4) == [Event(0.0, 1.4, "dog", 0.8667)]
+    assert finder.under_way == []
+
+
+def test_what_one_segment_says():
+    finder = EventFinder(CLASSES, {"dog": 0.5, "horn": 0.6}, 0.5, PLAIN)
+    assert finder.believed(np.array([0.55, 0.65]), LOUD) == [("horn", 0.65), ("dog", 0.55)]
+    assert finder.believed(np.array([0.3, 0.59]), LOUD) == [(UNSURE, 0.59)]
+    assert finder.believed(np.array([0.9, 0.1]), -80.0) == []
+
+
+def test_thresholds_come_from_the_facts():
+    assert model_thresholds({"calibration": {"thresholds": {"dog": 0.2}}}) == {"dog": 0.2}
+    assert model_thresholds({"calibration": None}) is None

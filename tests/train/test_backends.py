@@ -1,0 +1,96 @@
+"""The stages on JAX, in a process of their own where TensorFlow cannot be imported."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from helpers.repository import ROOT
+from helpers.tones import write_params
+from stages.lib.core.files import read_json
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed"),
+]
+
+STAGES = """
+import sys
+from pathlib import Path
+
+class NoTensorFlow:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, NoTensorFlow())
+from stages.evaluate import __main__ as evaluate
+from stages.scale import __main__ as scale
+from stages.train import __main__ as train
+from stages.lib.model.backend import start_backend
+
+params, features, out, kill_after = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+common = [f"--params={params}", f"--features={features}"]
+scale.main([*common, f"--scaler={out / 'scaler'}"])
+start_backend("jax")
+import jax
+print("devices:", jax.device_count())
+from stages.train.checkpoint import Checkpoint
+written = Checkpoint.on_epoch_end
+
+def kill(self, epoch, logs):
+    written(self, epoch, logs)
+    if epoch == kill_after:
+        sys.exit("killed")
+
+Checkpoint.on_epoch_end = kill
+train.main([*common, f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'plots'}",
+            f"--checkpoints={out / 'checkpoints'}"])
+evaluate.main([*common, f"--models={out / 'models'}", f"--raw={out}", f"--training={out / 'plots'}",
+               "--published=data/published.yaml", f"--segments={out / 'segments'}",
+               f"--metrics={out / 'metrics.json'}", f"--plots={out / 'evaluate'}"])
+"""
+
+
+@pytest.fixture(scope="module")
+def run_on_jax(tone_features, small_params, tmp_path_factory):
+    params = small_params | {"train": small_params["train"] | {"backend": "jax", "epochs": 8, "learning_rate": 0.005}}
+    path = write_params(tmp_path_factory.mktemp("params") / "params.yaml", params)
+
+    def run(out, *, kill_after=-1, **environment):
+        command = [sys.executable, "-c", STAGES, str(path), str(tone_features), str(out), str(kill_after)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def learned(run_on_jax, tmp_path_factory):
+    out = tmp_path_factory.mktemp("jax")
+    done = run_on_jax(out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_tones_are_learned_without_tensorflow(learned):
+    assert read_json(learned / "metrics.json")["accuracy"] >= 0.9
+
+
+def test_a_training_that_was_killed_goes_on_with_the_same_bytes(learned, run_on_jax, tmp_path):
+    killed = run_on_jax(tmp_path, kill_after=4)
+    assert "killed" in killed.stderr
+    assert not (tmp_path / "models").exists()
+    done = run_on_jax(tmp_path, kill_after=4)  # epoch 4 is done, so it does not come again
+    assert done.returncode == 0, done.stderr
+    for name in ("models/fold_3.keras", "plots/fold_3/plots/metrics/training/loss.tsv"):
+        assert (tmp_path / name).read_bytes() == (learned / name).read_bytes()
+
+
+def test_a_batch_is_shared_among_devices(run_on_jax, tmp_path):
+    done = run_on_jax(tmp_path, XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    assert done.returncode == 0, done.stderr
+    assert "devices: 2" in done.stdout
+    assert read_json(tmp_path / "metrics.json")["accuracy"] >= 0.9

@@ -1,0 +1,292 @@
+"""Train and evaluate as stages, on tones."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.repository import ROOT
+from helpers.tones import TONES_HZ, run_featurize, write_params
+from stages.commands.predict import __main__ as predict
+from stages.evaluate import __main__ as evaluate
+from stages.evaluate.scores import EvaluateParams, flat_metrics
+from stages.evaluate.scores import score as score_tables
+from stages.lib.audio import read_audio
+from stages.lib.core.errors import DataError, ModelError
+from stages.lib.core.files import read_json
+from stages.lib.features.store import fold_file
+from stages.lib.inference.runtime import open_model
+from stages.lib.inference.streaming import Listener
+from stages.lib.model.archive import read_facts
+from stages.lib.model.calibration import apply_temperature
+from stages.scale import __main__ as scale
+from stages.train import __main__ as train
+
+
+def run_stages(out, features, params, stages=("scale", "train", "evaluate")):
+    options = [f"--params={write_params(out / 'params.yaml', params)}", f"--features={features}"]
+    if "scale" in stages:
+        scale.main([*options, f"--scaler={out / 'scaler'}"])
+    if "train" in stages:
+        paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'metrics/train'}"]
+        train.main([*options, *paths, f"--checkpoints={out / 'checkpoints'}"])
+    if "evaluate" in stages:
+        paths = [
+            f"--models={out / 'models'}",
+            f"--raw={out / 'raw'}",  # without its audio, which the report then says
+            f"--training={out / 'metrics/train'}",
+            f"--published={ROOT / 'data/published.yaml'}",
+            f"--segments={out / 'segments'}",
+            f"--metrics={out / 'metrics/evaluate.json'}",
+        ]
+        evaluate.main([*options, *paths, f"--plots={out / 'metrics/evaluate'}"])
+    return out
+
+
+@pytest.fixture(scope="module")
+def learned(tone_features, small_params, tmp_path_factory):
+    """Enough epochs to tell three tones apart."""
+    params = small_params | {"train": small_params["train"] | {"epochs": 12, "learning_rate": 0.003}}
+    return run_stages(tmp_path_factory.mktemp("learned"), tone_features, params)
+
+
+def content(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_tones_are_learned(learned):
+    assert read_json(learned / "metrics/evaluate.json")["accuracy"] == 1.0
+
+
+def test_predictions_have_a_row_a_clip_of_the_test_fold(learned, tones):
+    predictions = pd.read_csv(learned / "metrics/evaluate/predictions.csv")
+    clips = pd.read_csv(tones / "accepted.csv").query("fold == 3").set_index("clip")
+    columns = ["clip", "fold", "source", "salience", "duration_s", "truth", "predicted", "p_low", "p_middle", "p_high"]
+    assert list(predictions.columns) == columns
+    assert sorted(predictions["clip"]) == sorted(clips.index)
+    rows = clips.loc[predictions["clip"]]
+    assert predictions["truth"].tolist() == rows["class"].tolist()
+    assert predictions["source"].tolist() == rows["source"].tolist()
+    assert predictions["duration_s"].tolist() == rows["duration_s"].tolist()
+    probabilities = predictions[["p_low", "p_middle", "p_high"]]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=2e-4)
+    assert (probabilities.idxmax(axis=1) == "p_" + predictions["predicted"]).all()
+
+
+def test_segments_average_to_their_clips(learned):
+    segments = pd.read_csv(learned / "segments/fold_3.csv")
+    clips = pd.read_csv(learned / "metrics/evaluate/predictions.csv").set_index("clip")
+    columns = ["p_low", "p_middle", "p_high"]
+    averaged = segments.groupby("clip")[columns].mean().loc[clips.index]
+    np.testing.assert_allclose(averaged, clips[columns], atol=1e-4)
+    # 1.1 s in segments of 0.5 s: 0, 0.25 and 0.5 s in whole frames of 16 ms, and the last one aligned to the end
+    starts = segments.loc[segments["clip"] == "fold3/low-3.wav", "start_s"].tolist()
+    assert starts == pytest.approx([0, 16 * 0.016, 32 * 0.016, 37 * 0.016])
+
+
+def test_predict_hears_each_segment_as_evaluate_does(learned, tones):
+    """The front end of a stream against that of the pipeline: decoding, resampling, frames, segments, temperature."""
+    model = open_model(learned / "models/fold_3.keras")
+    segments = pd.read_csv(learned / "segments/fold_3.csv")
+    heard = []
+
+    def score(batch):
+        heard.append(model.score(batch))
+        return heard[-1]
+
+    for clip, rows in segments.groupby("clip"):
+        heard.clear()
+        samples, sr = read_audio(tones / "raw/audio" / clip)
+        listener = Listener(replace(model, score=score), sr, step_s=0.25, batch_size=2)
+        for block in np.array_split(samples, 5):
+            listener.push(block)
+        listener.finish()
+        found = apply_temperature(np.concatenate(heard), model.facts["calibration"]["temperature"])
+        np.testing.assert_allclose(found, rows[["p_low", "p_middle", "p_high"]], atol=1e-5)
+
+
+def test_predict_names_a_tone(learned, tones, capsys):
+    recording = tones / "raw/audio/fold3/high-3.wav"
+    predict.main([str(recording), f"--model={learned / 'models/fold_3.keras'}", "--csv", "--confident=0.4"])
+    head, *events = capsys.readouterr().out.splitlines()
+    assert head == "file,start_s,end_s,class,confidence"
+    assert [line.split(",")[3] for line in events] == ["high"]
+
+
+def test_the_numbers_of_a_class_carry_its_name(learned, tone_features, small_params, tmp_path):
+    """Where the features call low tones high and high tones low, evaluate must say that they are confused."""
+    swapped = shutil.copytree(tone_features, tmp_path / "features")
+    index = pd.read_csv(swapped / "index.csv", keep_default_na=False)
+    index["class"] = index["class"].replace({"low": "high", "high": "low"})
+    index.to_csv(swapped / "index.csv", index=False)
+    shutil.copytree(learned / "models", tmp_path / "models")
+    run_stages(tmp_path, swapped, small_params, ["evaluate"])
+    classes = pd.read_csv(tmp_path / "metrics/evaluate/classes.csv").set_index("class")
+    assert classes["recall"].to_dict() == {"low": 0, "middle": 1, "high": 0}
+
+
+def test_metrics_are_flat_numbers(learned):
+    metrics = read_json(learned / "metrics/evaluate.json")
+    assert {"accuracy", "accuracy_low", "accuracy_high", "macro_f1", "log_loss", "segment_accuracy"} < set(metrics)
+    assert all(isinstance(value, int | float) for value in metrics.values())
+    assert (metrics["n_clips"], metrics["n_folds"]) == (12, 1)
+
+
+def read_curve(out, name, which):
+    return pd.read_csv(out / f"metrics/train/{name}/plots/metrics/{which}.tsv", sep="\t")
+
+
+@pytest.mark.parametrize("which", ["training", "validation"])
+def test_curves_have_a_row_an_epoch(learned, which):
+    for score in ("loss", "accuracy"):
+        curve = read_curve(learned, "fold_3", f"{which}/{score}")
+        assert list(curve.columns) == ["step", score]
+        assert curve["step"].tolist() == list(range(1, 13))
+        assert curve.notna().all(axis=None)
+
+
+def test_evaluate_writes_its_tables_pictures_and_report(learned):
+    written = {path.name for path in (learned / "metrics/evaluate").iterdir()}
+    tables = [
+        "soundscapes",
+        "soundscape_classes",
+        "predictions",
+        "scores",
+        "folds",
+        "classes",
+        "groups",
+        "calibration",
+        "confusions",
+        "mistakes",
+    ]
+    assert written == {f"{name}.csv" for name in [*tables, "precision_recall", "roc"]} | {
+        *evaluate.PICTURES,
+        evaluate.SOUNDSCAPE,
+        "report.html",
+    }
+
+
+def test_soundscapes_of_the_test_fold_are_heard(learned, tones, tone_features, small_params, tmp_path):
+    """Tones are heard where they are; each has the clips of its own test fold, and a second run the same bytes."""
+    params = small_params | {"evaluate": small_params["evaluate"] | {"n_soundscapes": 3, "soundscape_s": 8.0}}
+    shutil.copytree(learned / "models", tmp_path / "models")
+    shutil.copytree(tones / "raw", tmp_path / "raw")
+    run_stages(tmp_path, tone_features, params, ["evaluate"])
+    metrics = read_json(tmp_path / "metrics/evaluate.json")
+    events = pd.read_csv(tmp_path / "metrics/evaluate/soundscapes.csv")
+    true = events.query("kind == 'true'")
+    assert metrics["n_soundscape_events"] == len(true) > 6
+    assert set(true["clip"].str.split("/").str[0]) == {"fold3"}
+    assert set(true["fold"]) == {3}
+    assert set(true["soundscape"]) == {1, 2, 3}
+    assert metrics["soundscape_second_f1"] > 0.2  # a training of seconds is right, but seldom sure enough to say so
+    classes = pd.read_csv(tmp_path / "metrics/evaluate/soundscape_classes.csv")
+    assert classes["n_events"].sum() == len(true)
+    first = content(tmp_path / "metrics")
+    run_stages(tmp_path, tone_features, params, ["evaluate"])
+    assert content(tmp_path / "metrics") == first
+
+
+def test_all_else_follows_from_the_predictions(learned, small_params):
+    """Whoever has predictions.csv can work out each number that is published."""
+    predictions = pd.read_csv(learned / "metrics/evaluate/predictions.csv", keep_default_na=False)
+    segments = pd.read_csv(learned / "segments/fold_3.csv").merge(predictions[["clip", "fold", "truth"]], on="clip")
+    columns = [f"p_{name}" for name in TONES_HZ]
+    segments["predicted"] = segments[columns].idxmax(axis=1).str.removeprefix("p_")
+    results = score_tables(predictions, segments, list(TONES_HZ), EvaluateParams(**small_params["evaluate"]))
+    metrics = read_json(learned / "metrics/evaluate.json")
+    assert flat_metrics(results) == pytest.approx({k: v for k, v in metrics.items() if not k.startswith("n_")})
+
+
+def test_the_scores_of_the_validation_fold_are_kept_apart(learned):
+    scores = read_json(learned / "metrics/train/validation.json")
+    assert set(scores) == {"validation_accuracy", "validation_log_loss"}
+    assert scores["validation_accuracy"] == 1.0
+    assert 0 < scores["validation_log_loss"] < 0.5
+
+
+def test_pictures_are_there(learned):
+    for picture in ("train/curves.png", "evaluate/confusion.png"):
+        assert (learned / "metrics" / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_model_file_holds_what_prediction_needs(learned, small_params):
+    facts = read_facts(learned / "models/fold_3.keras")
+    assert facts["classes"] == list(TONES_HZ)
+    assert facts["featurize"] == small_params["featurize"]
+    assert facts["segment"] == small_params["segment"]
+    assert facts["split"] == {"train": [1], "validation": 2, "test": 3}
+    assert len(facts["scaler_mean"]) == 16
+
+
+def test_the_same_run_gives_the_same_bytes(tone_features, small_params, tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        run_stages(tmp_path / name, tone_features, small_params)
+    assert content(tmp_path / "x") == content(tmp_path / "y")
+
+
+def test_training_never_opens_the_test_fold(tone_features, small_params, tmp_path):
+    features = shutil.copytree(tone_features, tmp_path / "features")
+    fold_file(features, 3).unlink()
+    run_stages(tmp_path, features, small_params, ["scale", "train"])
+    assert (tmp_path / "models/fold_3.keras").exists()
+
+
+def test_each_fold_gets_its_model_and_the_metrics_are_means(tone_features, small_params, tmp_path):
+    params = small_params | {"split": {"test_folds": [3, 1], "validation": "none"}}
+    run_stages(tmp_path, tone_features, params)
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["fold_1.keras", "fold_3.keras"]
+    metrics = read_json(tmp_path / "metrics/evaluate.json")
+    accuracies = pd.read_csv(tmp_path / "metrics/evaluate/folds.csv").set_index("fold").loc[[1, 3], "accuracy"]
+    assert metrics["accuracy"] == pytest.approx(np.mean(accuracies), abs=1e-6)
+    assert metrics["accuracy_deviation"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
+    assert metrics["n_clips"] == 24
+    assert len(read_curve(tmp_path, "fold_1", "training/loss")) == 1
+    assert not (tmp_path / "metrics/train/fold_1/plots/metrics/validation").exists()
+
+
+def test_a_model_on_everything_has_no_accuracy(tone_features, small_params, tmp_path, capsys):
+    params = small_params | {"split": {"test_folds": [], "validation": "previous"}}
+    run_stages(tmp_path, tone_features, params)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["all.keras"]
+    assert read_json(tmp_path / "metrics/evaluate.json") == {"n_clips": 0, "n_folds": 0}
+    assert len(pd.read_csv(tmp_path / "metrics/evaluate/predictions.csv")) == 0
+    assert "no model has a test fold" in capsys.readouterr().out
+
+
+def test_whole_clips_with_masked_padding_run_through(tone_features, small_params, tmp_path):
+    params = small_params | {"segment": {"duration_s": None, "overlap_s": 0.0, "pad": "mask"}}
+    run_stages(tmp_path, tone_features, params)
+    assert read_json(tmp_path / "metrics/evaluate.json")["n_clips"] == 12
+
+
+def test_models_made_with_other_features_are_refused(learned, tones, small_params, tmp_path):
+    params = small_params | {"featurize": small_params["featurize"] | {"n_mels": 12}}
+    features = run_featurize(tones, tmp_path, params)
+    shutil.copytree(learned / "models", tmp_path / "models")
+    with pytest.raises(ModelError, match=r"fold_3\.keras: made with featurize\.n_mels 16, the features have 12; run"):
+        run_stages(tmp_path, features, params, ["evaluate"])
+    shutil.copytree(learned / "scaler", tmp_path / "scaler")
+    with pytest.raises(DataError, match=r"fold_3\.npz: expected 12 bands, found \(16,\); run 'dvc repro scale'"):
+        run_stages(tmp_path, features, params, ["train"])
+
+
+def test_a_diverging_loss_is_an_error(tone_features, small_params, tmp_path):
+    params = small_params | {"train": small_params["train"] | {"learning_rate": 1e30, "schedule": "constant"}}
+    with pytest.raises(ModelError, match=r"the loss of fold_3 is no number any more in epoch 1; lower train\.learning"):
+        run_stages(tmp_path, tone_features, params, ["scale", "train"])
+    assert not (tmp_path / "models").exists()
+
+
+def test_an_empty_folder_of_models_is_named(tone_features, small_params, tmp_path):
+    (tmp_path / "models").mkdir()
+    with pytest.raises(ModelError, match="holds no model; run 'dvc repro train'"):
+        run_stages(tmp_path, tone_features, small_params, ["evaluate"])
+
+
+def test_a_missing_scaler_is_named(tone_features, small_params, tmp_path):
+    with pytest.raises(DataError, match=r"fold_3\.npz: cannot be read .*; run 'dvc repro scale'"):
+        run_stages(tmp_path, tone_features, small_params, ["train"])
