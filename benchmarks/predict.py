@@ -32,7 +32,7 @@ from stages.commands.models import find_model
 from stages.lib.audio import audio_blocks, open_audio
 from stages.lib.inference.events import EventFinder, EventSettings, model_thresholds
 from stages.lib.inference.runtime import open_model
-from stages.lib.inference.streaming import BATCH, Listener
+from stages.lib.inference.streaming import BATCH, StreamingClassifier
 
 MODELS = Path("data/models")
 SPEED_S = 600
@@ -45,11 +45,11 @@ import re, sys
 from pathlib import Path
 import numpy as np
 from stages.lib.inference.events import EventFinder, EventSettings, model_thresholds
-from stages.lib.inference.streaming import Listener
+from stages.lib.inference.streaming import StreamingClassifier
 from stages.lib.inference.runtime import open_model
 
 model, hours = open_model(Path(sys.argv[1])), float(sys.argv[2])
-listener = Listener(model, 22050)
+listener = StreamingClassifier(model, 22050)
 finder = EventFinder(model.facts["classes"], model_thresholds(model.facts), listener.row_s, EventSettings())
 rng, n_events = np.random.default_rng(0), 0
 for _ in range(round(hours * 360)):
@@ -98,7 +98,7 @@ def print_speed(path: Path) -> None:
 
             def hear(scored_by: object, file: Path = file) -> None:
                 with open_audio(file) as opened:
-                    listener = Listener(scored_by, opened.samplerate)
+                    listener = StreamingClassifier(scored_by, opened.samplerate)
                     thresholds = model_thresholds(model.facts)
                     finder = EventFinder(model.facts["classes"], thresholds, listener.row_s, EventSettings())
                     for block in audio_blocks(opened):

@@ -3,7 +3,7 @@
 in   `--features`   frames of featurize
      `--models`     `<split>.keras` of train; one without a test fold has nothing to be scored on
      `--raw`        of fetch: `audio/`, for soundscapes and for the mistakes that the report plays
-     `--training`   PNG pictures of train, for the report
+     `--training`   the learning curves of train, as tables
      `--published`  results in print, see `stages.evaluate.published`
 out  `--metrics`    flat numbers: `n_clips`, `n_folds` and those of `stages.evaluate.scores.flat_metrics` and
                     `stages.evaluate.event_scores.summarise`
@@ -54,10 +54,11 @@ from stages.evaluate.scores import (
     probability_column,
     score,
 )
-from stages.evaluate.soundscapes import Shown, Soundscape, build_soundscapes, hear, known
+from stages.evaluate.soundscapes import Soundscape, SoundscapeExample, build_soundscapes, hear, known
+from stages.evaluate.training_plots import plot_curves, read_curves
 from stages.lib.audio import load_mono
 from stages.lib.core.errors import ModelError, run
-from stages.lib.core.files import whole_folder, write_csv, write_json
+from stages.lib.core.files import atomic_directory, write_csv, write_json
 from stages.lib.core.params import load_params
 from stages.lib.core.progress import progress
 from stages.lib.features.store import Features, open_features
@@ -68,7 +69,7 @@ from stages.lib.model.archive import read_facts
 from stages.lib.model.segments import average_segments, make_segmenter
 from stages.lib.plotting import save_figure
 
-SEGMENTS_A_BATCH = 128
+SEGMENTS_PER_BATCH = 128
 CLIP_COLUMNS = ["clip", "fold", "source", "salience", "duration_s"]
 SOUNDSCAPE_COLUMNS = ["fold", "soundscape", "kind", "start_s", "end_s", "class", "clip", "snr_db", "confidence"]
 SOUNDSCAPE = "soundscape.png"
@@ -81,11 +82,12 @@ PICTURES = {
     "reliability.png": "Accuracy by confidence: on the dashed line the model is right as often as it says.",
     "precision_recall.png": "Precision by recall of each class against the rest.",
     "roc.png": "True by false positive rate of each class against the rest.",
+    "curves.png": "Loss and accuracy of segments by epoch of training.",
 }
 
 
 @dataclass(frozen=True)
-class Tested:
+class FoldPredictions:
     """What the model of one test fold says of its clips, and of soundscapes made of them.
 
     `segments` has a row a segment and `clips` a row a clip, each with truth and prediction; `soundscapes` a row an
@@ -99,7 +101,7 @@ class Tested:
     clips: pd.DataFrame
     soundscapes: pd.DataFrame
     counts: pd.DataFrame | int
-    shown: Shown | None
+    shown: SoundscapeExample | None
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -109,13 +111,14 @@ def main(argv: list[str] | None = None) -> None:
     published = read_published(args.published)
     features = open_features(args.features)
     models = find_models(args.models, features)
+    curves = read_curves(args.training)
 
     tested = [
         evaluate_fold(path, features, args.raw / "audio", params)
         for path, facts in models
         if facts["split"]["test"] is not None
     ]
-    with whole_folder(args.segments) as folder:
+    with atomic_directory(args.segments) as folder:
         for of_fold in tested:
             write_csv(folder / f"{of_fold.name}.csv", of_fold.segments.drop(columns=["fold", "truth", "predicted"]))
     answers = ["truth", "predicted", *map(probability_column, features.classes)]
@@ -129,13 +132,13 @@ def main(argv: list[str] | None = None) -> None:
     events, event_scores = summarise({of_fold.fold: of_fold.counts for of_fold in tested if of_fold.shown})
     metrics = {"n_clips": len(predictions), "n_folds": len(results.folds), **flat_metrics(results), **event_scores}
     write_json(args.metrics, metrics)
-    with whole_folder(args.plots) as plots:
+    with atomic_directory(args.plots) as plots:
         write_tables(plots, predictions, results, features.classes)
         write_csv(plots / "confusions.csv", confusions.round(DECIMALS))
         write_csv(plots / "mistakes.csv", mistakes)
         write_csv(plots / "soundscapes.csv", soundscapes)
         write_csv(plots / "soundscape_classes.csv", events.round(DECIMALS))
-        draw_pictures(plots, predictions, results, features)
+        draw_pictures(plots, predictions, results, curves, features)
         draw_soundscape(plots, shown, features)
         page = render_report(
             Run(
@@ -151,7 +154,7 @@ def main(argv: list[str] | None = None) -> None:
             events,
             metrics,
             plots / SOUNDSCAPE,
-            list_pictures(plots, args.training),
+            [(plots / name, text) for name, text in PICTURES.items()],
             partial(load_clip, args.raw / "audio"),
             published,
             hashlib.md5((plots / "predictions.csv").read_bytes()).hexdigest(),
@@ -183,7 +186,7 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, 
     return sorted(models, key=lambda model: model[1]["split"]["test"] or 0)
 
 
-def evaluate_fold(path: Path, features: Features, audio: Path, params: EvaluateParams) -> Tested:
+def evaluate_fold(path: Path, features: Features, audio: Path, params: EvaluateParams) -> FoldPredictions:
     """Let a model hear the clips of its test fold, and soundscapes made of them."""
     model = open_model(path)
     segments, clips = apply(model, features)
@@ -197,8 +200,8 @@ def evaluate_fold(path: Path, features: Features, audio: Path, params: EvaluateP
     ]
     soundscapes = pd.DataFrame(rows).rename(columns={"label": "class"}).reindex(columns=SOUNDSCAPE_COLUMNS)
     counts = [count_events(soundscape.truth, known(events), features.classes) for soundscape, events in heard]
-    shown = Shown(*heard[0], make_featurizer(model)(heard[0][0].y), model.facts) if heard else None
-    return Tested(model.facts["name"], fold, segments, clips, soundscapes, sum(counts), shown)
+    shown = SoundscapeExample(*heard[0], make_featurizer(model)(heard[0][0].y), model.facts) if heard else None
+    return FoldPredictions(model.facts["name"], fold, segments, clips, soundscapes, sum(counts), shown)
 
 
 def hear_soundscapes(
@@ -228,7 +231,7 @@ def apply(model: Model, features: Features) -> tuple[pd.DataFrame, pd.DataFrame]
     from stages.lib.model.batches import SegmentBatches  # imports Keras, which must not come before the model's backend
 
     facts = model.facts
-    batches = SegmentBatches(features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH)
+    batches = SegmentBatches(features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_PER_BATCH)
     bar = progress(range(len(batches)), total=len(batches), desc=f"evaluate {facts['name']}", unit="batches")
     probabilities = np.concatenate([model.predict(batches[i][0]) for i in bar])
 
@@ -267,7 +270,9 @@ def write_tables(plots: Path, predictions: pd.DataFrame, results: Results, class
     write_csv(plots / "roc.csv", mean_roc(predictions, classes).round(DECIMALS))
 
 
-def draw_pictures(plots: Path, predictions: pd.DataFrame, results: Results, features: Features) -> None:
+def draw_pictures(
+    plots: Path, predictions: pd.DataFrame, results: Results, curves: dict[str, pd.DataFrame], features: Features
+) -> None:
     """Draw each picture of `PICTURES`."""
     classes, data = features.classes, features.facts["dataset"]["title"]
     matrix = count_confusions(predictions["truth"], predictions["predicted"], classes)
@@ -281,20 +286,15 @@ def draw_pictures(plots: Path, predictions: pd.DataFrame, results: Results, feat
         "precision_recall.png": plot_precision_recall(predictions, classes, results, data),
         "roc.png": plot_roc(predictions, classes, results, data),
         "reliability.png": plot_reliability(predictions, classes, results, data),
+        "curves.png": plot_curves(curves, data),
     }
     for name, figure in figures.items():
         save_figure(plots / name, figure)
 
 
-def draw_soundscape(plots: Path, shown: Shown | None, features: Features) -> None:
+def draw_soundscape(plots: Path, shown: SoundscapeExample | None, features: Features) -> None:
     """Draw the first soundscape, or that there is none."""
     save_figure(plots / SOUNDSCAPE, plot_soundscape(shown, features.facts["dataset"]["title"]))
-
-
-def list_pictures(plots: Path, training: Path) -> list[tuple[Path, str]]:
-    """The pictures of the report with what each shows, those of training last."""
-    own = [(plots / name, text) for name, text in PICTURES.items()]
-    return own + [(path, f"Training: {path.stem.replace('_', ' ')}.") for path in sorted(training.glob("*.png"))]
 
 
 def load_clip(audio: Path, clip: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from stages.evaluate.curves import each_class, precision_recall, roc
 from stages.evaluate.scores import Results, calibration_error, probability_table
-from stages.evaluate.soundscapes import Shown
+from stages.evaluate.soundscapes import SoundscapeExample
 from stages.lib.inference.events import UNSURE
 
 INK = "#1f3a5f"
@@ -211,7 +211,7 @@ def plot_reliability(predictions: pd.DataFrame, classes: Sequence[str], results:
     return figure
 
 
-def plot_soundscape(shown: Shown | None, data: str) -> Figure:
+def plot_soundscape(shown: SoundscapeExample | None, data: str) -> Figure:
     """A soundscape: its features, and below them by class what there is to be heard and what was heard."""
     title = "A soundscape of test clips over noise: what sounds, and what the model hears"
     if shown is None:

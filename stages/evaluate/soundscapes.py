@@ -24,7 +24,7 @@ import pandas as pd
 from stages.evaluate.event_scores import Span
 from stages.lib.inference.events import UNSURE, Event, EventSettings, find_events, model_thresholds
 from stages.lib.inference.runtime import Model
-from stages.lib.inference.streaming import Listener
+from stages.lib.inference.streaming import StreamingClassifier
 
 PAUSE_S = (1.0, 3.0)  # seconds between two clips, and before the first: room to tell where one ends
 FADE_S = 0.01
@@ -58,7 +58,7 @@ class Soundscape:
 
 
 @dataclass(frozen=True)
-class Shown:
+class SoundscapeExample:
     """A soundscape to be drawn: what was heard in it, its features (n_frames, n_features), the facts of the model."""
 
     soundscape: Soundscape
@@ -168,7 +168,7 @@ def hear(model: Model, y: np.ndarray, sr: int) -> list[Event]:
     With the command's own step and settings.
     """
     facts = model.facts
-    listener = Listener(model, sr)
+    listener = StreamingClassifier(model, sr)
     rows = [listener.push(y[:, np.newaxis]), listener.finish()]
     return find_events(
         np.concatenate([part.probabilities for part in rows]),

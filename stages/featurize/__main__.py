@@ -19,7 +19,7 @@ import pandas as pd
 from stages.featurize.variants import make_variant, variant_length, variant_names
 from stages.lib.audio import load_mono, n_samples_at, resample
 from stages.lib.core.errors import DataError, run
-from stages.lib.core.files import read_json, whole_folder, write_csv, write_json
+from stages.lib.core.files import atomic_directory, read_json, write_csv, write_json
 from stages.lib.core.parallel import parallel_map
 from stages.lib.core.params import load_params
 from stages.lib.core.progress import progress
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     n_clips = int((index["variant"] == ORIGINAL).sum())
     warn(index, featurizer)
 
-    with whole_folder(args.features) as folder, whole_folder(args.plots) as plots:
+    with atomic_directory(args.features) as folder, atomic_directory(args.plots) as plots:
         for fold, rows in index.groupby("fold"):
             create_fold(folder, fold, (int(rows["n_frames"].sum()), params.n_features))
         with progress(total=n_clips, desc="featurize", unit="clips") as bar:

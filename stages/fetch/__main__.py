@@ -26,7 +26,7 @@ from stages.fetch.download import cache_folder, download
 from stages.fetch.layouts import FetchParams, Listing, Source, list_clips, read_source, some
 from stages.fetch.synthetic.dataset import render_sample
 from stages.lib.core.errors import SourceError, run
-from stages.lib.core.files import whole_folder, write_csv, write_json
+from stages.lib.core.files import atomic_directory, write_csv, write_json
 from stages.lib.core.params import load_params
 from stages.lib.core.progress import progress
 
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     path = Path(params.source)
     source = choose_source(path, args.sources, args.raw, params.dataset)
     print(licence_text(source), flush=True)
-    with whole_folder(args.raw) as raw:
+    with atomic_directory(args.raw) as raw:
         place = obtain(path, source, raw / "unpacked")
         listing = list_clips(place, source, params)
         notes = listing.notes + place_audio(listing.files, raw / "audio", move=raw in place.parents)

@@ -75,7 +75,7 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
     becomes a copy of the file that it names, so no link ever stands in `folder` for a later member to write through.
     Raises `SourceError` that names the member for an absolute path, a path or link that leads out, a device and
     whatever passes the limits, and for an archive that is damaged or that the disk has no room for. What was unpacked
-    before that stays in `folder`; give one that is thrown away (`files.whole_folder`).
+    before that stays in `folder`; give one that is thrown away (`files.atomic_directory`).
     """
     # Audio hardly shrinks, so the archive's own size is a fair first guess; each member is checked again on its turn.
     check_space(folder, archive.stat().st_size, archive.name)

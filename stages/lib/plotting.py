@@ -6,10 +6,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from stages.lib.core.files import whole_file
+from stages.lib.core.files import atomic_write
 
 
 def save_figure(path: Path, figure: Figure) -> None:
     """Write a PNG without the metadata that would differ between versions of the library."""
-    with whole_file(path) as beside:
+    with atomic_write(path) as beside:
         figure.savefig(beside, format="png", dpi=100, metadata={"Software": None})

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.lib.core.errors import run
-from stages.lib.core.files import whole_folder
+from stages.lib.core.files import atomic_directory
 from stages.lib.core.params import load_params
 from stages.lib.core.progress import progress
 from stages.lib.features.store import Features, open_features
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     features = open_features(args.features)
     splits = make_splits(load_params(args.params, SplitParams), features.folds)
 
-    with whole_folder(args.scaler) as folder:
+    with atomic_directory(args.scaler) as folder:
         for split in progress(splits, total=len(splits), desc="scale", unit="models"):
             scaler = fit_scaler(params, chunks(features, split.train))
             np.savez(folder / f"{split.name}.npz", mean=scaler.mean, deviation=scaler.deviation)

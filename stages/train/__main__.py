@@ -4,7 +4,7 @@ in   `--features`  frames of featurize
      `--scaler`    `<split>.npz` of scale
 out  `--models`    `<split>.keras`, see `stages.lib.model.archive`
      `--plots`     loss and accuracy of segments by epoch: `<split>/`, which DVCLive writes while training goes on, and
-                   `curves.png`; `validation.json`: accuracy and log loss of the clips of the validation folds, by
+                   evaluate draws; `validation.json`: accuracy and log loss of the clips of the validation folds, by
                    which settings are to be chosen, so that the test folds stay unseen; the means of several models
 
 `--checkpoints` holds what is under way, a folder a model, from which a training that was killed goes on. The stage
@@ -20,17 +20,15 @@ import numpy as np
 import pandas as pd
 
 from stages.lib.core.errors import DataError, run
-from stages.lib.core.files import whole_folder, write_json
+from stages.lib.core.files import atomic_directory, write_json
 from stages.lib.core.params import load_params
 from stages.lib.features.store import Features, fold_file, open_features
 from stages.lib.model.archive import save_model
 from stages.lib.model.backend import start_backend
 from stages.lib.model.segments import SegmentParams
-from stages.lib.plotting import save_figure
 from stages.lib.split.folds import Split, SplitParams, make_splits
 from stages.lib.split.scaler import Scaler
 from stages.train.augment import AugmentParams
-from stages.train.plots import plot_curves
 from stages.train.recipe import TrainParams
 
 
@@ -48,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.train.fit import model_facts, train_model, validate_model
 
     shutil.rmtree(args.plots, ignore_errors=True)
-    folders, curves, scores = {}, {}, []
+    folders, scores = {}, []
     with ExitStack() as locks:
         for split in splits:
             scaler_path = args.scaler / f"{split.name}.npz"
@@ -57,18 +55,16 @@ def main(argv: list[str] | None = None) -> None:
             folder = args.checkpoints / digest(facts, [scaler_path, *input_files(features, split)])
             locks.enter_context(locked(folder))
             folders[split.name] = folder
-            model, curves[split.name] = train_model(
+            model, curves = train_model(
                 params, augment, facts, features, split, scaler, folder / "checkpoint.npz", args.plots / split.name
             )
             facts["calibration"], validation = validate_model(model, facts, features, split)
             scores.append(validation)
             save_model(folder / "model.keras", model, facts)
-            print(closing_line(split, params, model.count_params(), curves[split.name]))
-        with whole_folder(args.models) as models:
+            print(closing_line(split, params, model.count_params(), curves))
+        with atomic_directory(args.models) as models:
             for name, folder in folders.items():
                 shutil.copy(folder / "model.keras", models / f"{name}.keras")
-        title = f"{params.model}, {features.facts['dataset']['title']}"
-        save_figure(args.plots / "curves.png", plot_curves(curves, title))
         write_json(args.plots / "validation.json", pd.DataFrame(scores).mean().round(6).to_dict())
         for folder in folders.values():
             shutil.rmtree(folder)

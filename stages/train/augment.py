@@ -69,15 +69,15 @@ class Augmenter:
         if p.mix == "between_class" or p.gain_db or p.filter_db:  # one way there and back, which costs most
             mel = self.to_mel(log_mel)
             if p.mix == "between_class":
-                mel = self.add_up(mel, self.to_mel(partners), *between_class_weights(share, *levels_db))
+                mel = self.mix_power(mel, self.to_mel(partners), *between_class_weights(share, *levels_db))
             if p.gain_db or p.filter_db:
-                mel *= self.draw_factors(rng, batch, log_mel.shape[2])[:, np.newaxis]
+                mel *= self.sample_gains(rng, batch, log_mel.shape[2])[:, np.newaxis]
             log_mel = self.to_log(mel)
         if p.mask_frames or p.mask_bands:
             log_mel = mask(log_mel, self.mean, rng, n_frames=p.mask_frames, n_bands=p.mask_bands)
         return log_mel, share
 
-    def add_up(self, first: np.ndarray, second: np.ndarray, weight1: np.ndarray, weight2: np.ndarray) -> np.ndarray:
+    def mix_power(self, first: np.ndarray, second: np.ndarray, weight1: np.ndarray, weight2: np.ndarray) -> np.ndarray:
         """Mel values of two sounds that are heard together, their power weighted by `weight1` and `weight2`, (batch,).
 
         Writes into the two arrays, float32 (batch, frames, bands), of which the first is returned.
@@ -90,7 +90,7 @@ class Augmenter:
         first += second
         return np.sqrt(first, out=first) if self.power == 1 else first
 
-    def draw_factors(self, rng: np.random.Generator, batch: int, n_mels: int) -> np.ndarray:
+    def sample_gains(self, rng: np.random.Generator, batch: int, n_mels: int) -> np.ndarray:
         """What gain and filter multiply mel values by, float32 (batch, n_mels)."""
         change_db = np.zeros((batch, n_mels))
         if self.params.gain_db:

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from stages.lib.core.errors import ModelError
-from stages.lib.core.files import whole_file
+from stages.lib.core.files import atomic_write
 
 
 def digest(facts: Any, files: Sequence[Path]) -> str:
@@ -100,7 +100,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.finished = self.model.stop_training or epoch + 1 == self.params["epochs"]
         progress = json.dumps({"history": self.history, "finished": self.finished})
         arrays = {str(i): keras.ops.convert_to_numpy(variable) for i, variable in enumerate(self._variables)}
-        with whole_file(self._path) as beside, beside.open("wb") as file:
+        with atomic_write(self._path) as beside, beside.open("wb") as file:
             np.savez(file, progress=progress, **arrays)
 
 

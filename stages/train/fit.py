@@ -31,7 +31,7 @@ CURVES = {
     "val_loss": "validation/loss",
     "val_accuracy": "validation/accuracy",
 }
-SEGMENTS_A_BATCH = 128  # in calibration
+SEGMENTS_PER_BATCH = 128  # in calibration
 ONE_CYCLE_RISE, ONE_CYCLE_START = 0.3, 25  # share of the steps that rise, from this part of the greatest learning rate
 PLATEAU_EPOCHS = 5  # without a smaller training loss, after which the learning rate is halved
 
@@ -182,7 +182,7 @@ def validate_model(
     """
     if split.validation is None:
         return None, {}
-    batches = SegmentBatches(features, [split.validation], make_segmenter(facts), batch_size=SEGMENTS_A_BATCH)
+    batches = SegmentBatches(features, [split.validation], make_segmenter(facts), batch_size=SEGMENTS_PER_BATCH)
     probabilities = model.predict(batches, verbose=0)
     clip_rows = batches.segments["clip_row"].to_numpy()
     of_clips = average_segments(probabilities, clip_rows)

@@ -10,7 +10,7 @@ from typing import Any
 import great_expectations as gx
 import pandas as pd
 
-from stages.lib.core.files import whole_folder
+from stages.lib.core.files import atomic_directory
 from stages.validate.checks import FINDING_COLUMNS, Check, Dataset, ValidateParams, severity_of
 
 # What Data Docs otherwise take from the network: a layout, tables with lines, and signs in the place of icons.
@@ -89,7 +89,7 @@ class Expectations:
 
     def write_docs(self, folder: Path, title: str) -> None:
         """Write the results so far as Data Docs, pages to open without a network; `index.html` is the first."""
-        with whole_folder(folder) as beside:
+        with atomic_directory(folder) as beside:
             site = {
                 "class_name": "SiteBuilder",
                 "store_backend": {

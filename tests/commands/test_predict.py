@@ -26,7 +26,7 @@ from stages.commands.predict.formats import caption, clock
 from stages.commands.predict.pcm import FORMATS, PcmDecoder
 from stages.commands.predict.plots import COLUMNS, Columns
 from stages.lib.core.errors import AudioError, EarError, ModelError
-from stages.lib.inference.runtime import OPENERS, Network, open_model
+from stages.lib.inference.runtime import LOADERS, Network, open_model
 
 # Runs the command on the model of tones in a program of its own.
 PROGRAM = """
@@ -379,7 +379,7 @@ def test_nothing_at_all_on_standard_input_is_named():
 def opened(monkeypatch, tmp_path, **changed):
     facts = {**tone_facts(), **changed.pop("facts", {})}
     network = {"facts": facts, "shape_in": (30, 16), "shape_out": (3,), "score": tone_model().score} | changed
-    monkeypatch.setitem(OPENERS, ".test", lambda path: Network(**network))
+    monkeypatch.setitem(LOADERS, ".test", lambda path: Network(**network))
     (tmp_path / "a.test").touch()
     return open_model(tmp_path / "a.test")
 
@@ -406,7 +406,7 @@ def test_a_network_that_does_not_fit_its_facts_is_refused(changed, message, monk
 
 def test_facts_that_lack_something_are_refused(monkeypatch, tmp_path):
     facts = {key: value for key, value in tone_facts().items() if key not in ("floor", "kind")}
-    monkeypatch.setitem(OPENERS, ".test", lambda path: Network(facts, (30, 16), (3,), tone_model().score))
+    monkeypatch.setitem(LOADERS, ".test", lambda path: Network(facts, (30, 16), (3,), tone_model().score))
     (tmp_path / "a.test").touch()
     with pytest.raises(ModelError, match=r"a\.test: expected the facts \['floor', 'kind'\], which it lacks; run"):
         open_model(tmp_path / "a.test")

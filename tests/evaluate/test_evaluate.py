@@ -58,6 +58,10 @@ def write_model(folder, **changes):
 
 
 def run(tmp_path, params):
+    curves = tmp_path / "training/fold_2/plots/metrics/training"
+    curves.mkdir(parents=True, exist_ok=True)
+    for score in ("loss", "accuracy"):
+        (curves / f"{score}.tsv").write_text(f"step\t{score}\n1\t0.5\n")
     options = {"features": "features", "models": "models", "raw": "raw", "training": "training"}
     options |= {"segments": "segments", "metrics": "metrics.json", "plots": "plots"}
     arguments = [f"--{name}={tmp_path / path}" for name, path in options.items()]
@@ -148,11 +152,3 @@ def test_probabilities_are_stored_under_the_names_of_the_model():
         "p_x": [0.25, 0.6],
         "p_y": [0.75, 0.4],
     }
-
-
-def test_pictures_of_training_come_last(tmp_path):
-    for name in ("b.png", "a_curve.png", "c.csv"):
-        (tmp_path / name).touch()
-    pictures = evaluate.list_pictures(tmp_path / "plots", tmp_path)
-    assert [text for _, text in pictures[-2:]] == ["Training: a curve.", "Training: b."]
-    assert len(pictures) == len(evaluate.PICTURES) + 2

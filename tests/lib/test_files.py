@@ -6,21 +6,21 @@ import pytest
 
 from helpers.repository import ROOT
 from stages.lib.core.errors import DataError, EarError, run
-from stages.lib.core.files import read_json, whole_file, whole_folder, write_csv, write_json
+from stages.lib.core.files import atomic_directory, atomic_write, read_json, write_csv, write_json
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "new" / "file.txt"
 
     def killed():
-        with whole_file(path) as beside:
+        with atomic_write(path) as beside:
             beside.write_text("half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         killed()
     assert list(path.parent.iterdir()) == []
-    with whole_file(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text("whole")
         assert not path.exists()
     assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
@@ -28,18 +28,18 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "folder"
-    with whole_folder(path) as beside:
+    with atomic_directory(path) as beside:
         (beside / "old").touch()
 
     def killed():
-        with whole_folder(path) as beside:
+        with atomic_directory(path) as beside:
             (beside / "new").touch()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         killed()
     assert [p.name for p in path.iterdir()] == ["old"]
-    with whole_folder(path) as beside:
+    with atomic_directory(path) as beside:
         (beside / "new").touch()
     assert [p.name for p in path.iterdir()] == ["new"]
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
@@ -48,16 +48,16 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
 def test_what_a_killed_run_left_beside_is_not_taken_over(tmp_path):
     (tmp_path / ".folder.part").mkdir()
     (tmp_path / ".folder.part" / "half").touch()
-    with whole_folder(tmp_path / "folder"):
+    with atomic_directory(tmp_path / "folder"):
         pass
     assert list((tmp_path / "folder").iterdir()) == []
 
 
 def test_a_second_process_does_not_write_the_same_folder(tmp_path):
     path = tmp_path / "folder"
-    with whole_folder(path) as beside:
+    with atomic_directory(path) as beside:
         (beside / "first").touch()
-        with pytest.raises(EarError, match="folder: another process is writing it"), whole_folder(path):
+        with pytest.raises(EarError, match="folder: another process is writing it"), atomic_directory(path):
             pass
     assert [p.name for p in path.iterdir()] == ["first"]
 

@@ -17,7 +17,7 @@ from stages.lib.core.errors import AudioError, ModelError
 from stages.lib.frontend.loudness import FLOOR_DB
 from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer
 from stages.lib.inference.runtime import Model
-from stages.lib.inference.streaming import Listener, MonoStream, Tail, make_featurizer
+from stages.lib.inference.streaming import MonoStream, SlidingBuffer, StreamingClassifier, make_featurizer
 from stages.lib.model.segments import make_segmenter
 
 PCEN = {"gain": 0.98, "bias": 2.0, "power": 0.5, "time_constant_s": 0.4, "eps": 1.0e-6}
@@ -30,7 +30,7 @@ KINDS = {
 
 def hear(model, y, sizes, sr=SR, **options):
     """All rows of `y`, pushed in blocks of `sizes` in turn: (probabilities, levels)."""
-    listener = Listener(model, sr, **options)
+    listener = StreamingClassifier(model, sr, **options)
     rows, start, i = [], 0, 0
     y = y.reshape(len(y), -1)
     while start < len(y):
@@ -60,7 +60,7 @@ def test_frames_of_a_stream_are_those_of_the_whole_recording(kind):
     n_features = len(facts["scaler_mean"])
     heard = []
     model = Model(tone_model().path, facts, 30, n_features, lambda s: np.full((len(s), 3), 1 / 3, np.float32))
-    listener = Listener(model, SR, on_frames=lambda frames: heard.append(frames.copy()))
+    listener = StreamingClassifier(model, SR, on_frames=lambda frames: heard.append(frames.copy()))
     y = scene()
     for block in np.split(y, [1, 100, 101, 5000, 5001, 40_000]):
         listener.push(block[:, np.newaxis])
@@ -123,7 +123,7 @@ def test_rows_are_the_weighted_means_of_segments(n_samples, step):
 
 def test_a_row_is_final_as_soon_as_its_segment_is_heard():
     """Segment i ends 3968 samples after 16 i hops; groups of 0.1 s are computed at once, so it may come that late."""
-    listener = Listener(tone_model(), SR, step_s=16 * HOP_S, batch_size=1)
+    listener = StreamingClassifier(tone_model(), SR, step_s=16 * HOP_S, batch_size=1)
     y, n_rows = scene(), 0
     for start in range(0, len(y), 80):
         n_rows += len(listener.push(y[start : start + 80, np.newaxis]))
@@ -171,7 +171,7 @@ def test_memory_does_not_grow_with_the_stream():
 
     def peak(duration_s):
         tracemalloc.start()
-        listener, second = Listener(model, SR), np.zeros((SR, 1), np.float32)
+        listener, second = StreamingClassifier(model, SR), np.zeros((SR, 1), np.float32)
         n_rows = sum(len(listener.push(second)) for _ in range(duration_s)) + len(listener.finish())
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -183,7 +183,7 @@ def test_memory_does_not_grow_with_the_stream():
 
 
 def test_the_end_of_an_array_that_grows():
-    tail, everything = Tail((2,)), np.arange(2000.0).reshape(1000, 2)
+    tail, everything = SlidingBuffer((2,)), np.arange(2000.0).reshape(1000, 2)
     assert len(tail) == 0
     assert tail.view.shape == (0, 2)
     for start in range(0, 1000, 40):
@@ -210,12 +210,12 @@ def test_the_end_of_an_array_that_grows():
 def test_a_model_that_contradicts_its_facts_is_refused(facts, message):
     model = tone_model()
     with pytest.raises(ModelError, match=message):
-        Listener(replace(model, facts=model.facts | facts), SR)
+        StreamingClassifier(replace(model, facts=model.facts | facts), SR)
 
 
 def test_a_step_beyond_a_segment_is_refused():
     with pytest.raises(ModelError, match=r"a step of 0\.6 s is longer than a segment of fold_3\.keras, 0\.48 s; what"):
-        Listener(tone_model(), SR, step_s=0.6)
+        StreamingClassifier(tone_model(), SR, step_s=0.6)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -18,7 +18,7 @@ from stages.lib.core.errors import DataError, ModelError
 from stages.lib.core.files import read_json
 from stages.lib.features.store import fold_file
 from stages.lib.inference.runtime import open_model
-from stages.lib.inference.streaming import Listener
+from stages.lib.inference.streaming import StreamingClassifier
 from stages.lib.model.archive import read_facts
 from stages.lib.model.calibration import apply_temperature
 from stages.scale import __main__ as scale
@@ -99,7 +99,7 @@ def test_predict_hears_each_segment_as_evaluate_does(learned, tones):
     for clip, rows in segments.groupby("clip"):
         heard.clear()
         samples, sr = read_audio(tones / "raw/audio" / clip)
-        listener = Listener(replace(model, score=score), sr, step_s=0.25, batch_size=2)
+        listener = StreamingClassifier(replace(model, score=score), sr, step_s=0.25, batch_size=2)
         for block in np.array_split(samples, 5):
             listener.push(block)
         listener.finish()
@@ -121,7 +121,8 @@ def test_the_numbers_of_a_class_carry_its_name(learned, tone_features, small_par
     index = pd.read_csv(swapped / "index.csv", keep_default_na=False)
     index["class"] = index["class"].replace({"low": "high", "high": "low"})
     index.to_csv(swapped / "index.csv", index=False)
-    shutil.copytree(learned / "models", tmp_path / "models")
+    for folder in ("models", "metrics/train"):
+        shutil.copytree(learned / folder, tmp_path / folder)
     run_stages(tmp_path, swapped, small_params, ["evaluate"])
     classes = pd.read_csv(tmp_path / "metrics/evaluate/classes.csv").set_index("class")
     assert classes["recall"].to_dict() == {"low": 0, "middle": 1, "high": 0}
@@ -171,7 +172,8 @@ def test_evaluate_writes_its_tables_pictures_and_report(learned):
 def test_soundscapes_of_the_test_fold_are_heard(learned, tones, tone_features, small_params, tmp_path):
     """Tones are heard where they are; each has the clips of its own test fold, and a second run the same bytes."""
     params = small_params | {"evaluate": small_params["evaluate"] | {"n_soundscapes": 3, "soundscape_s": 8.0}}
-    shutil.copytree(learned / "models", tmp_path / "models")
+    for folder in ("models", "metrics/train"):
+        shutil.copytree(learned / folder, tmp_path / folder)
     shutil.copytree(tones / "raw", tmp_path / "raw")
     run_stages(tmp_path, tone_features, params, ["evaluate"])
     metrics = read_json(tmp_path / "metrics/evaluate.json")
@@ -208,7 +210,7 @@ def test_the_scores_of_the_validation_fold_are_kept_apart(learned):
 
 
 def test_pictures_are_there(learned):
-    for picture in ("train/curves.png", "evaluate/confusion.png"):
+    for picture in ("evaluate/curves.png", "evaluate/confusion.png"):
         assert (learned / "metrics" / picture).read_bytes().startswith(b"\x89PNG")
 
 
@@ -266,7 +268,8 @@ def test_whole_clips_with_masked_padding_run_through(tone_features, small_params
 def test_models_made_with_other_features_are_refused(learned, tones, small_params, tmp_path):
     params = small_params | {"featurize": small_params["featurize"] | {"n_mels": 12}}
     features = run_featurize(tones, tmp_path, params)
-    shutil.copytree(learned / "models", tmp_path / "models")
+    for folder in ("models", "metrics/train"):
+        shutil.copytree(learned / folder, tmp_path / folder)
     with pytest.raises(ModelError, match=r"fold_3\.keras: made with featurize\.n_mels 16, the features have 12; run"):
         run_stages(tmp_path, features, params, ["evaluate"])
     shutil.copytree(learned / "scaler", tmp_path / "scaler")

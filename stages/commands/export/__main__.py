@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stages.commands.models import find_model
 from stages.lib.core.errors import ModelError, run
-from stages.lib.core.files import whole_file
+from stages.lib.core.files import atomic_write
 from stages.lib.model.archive import load_model, read_facts
 from stages.lib.model.backend import start_backend
 
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
 
     model = load_model(path)
     content = (to_onnx if out.suffix == ".onnx" else to_litert)(model, facts)
-    with whole_file(out) as beside:
+    with atomic_write(out) as beside:
         beside.write_bytes(content)
     print(f"export: {path} as {out}, {len(content) / 1e6:.1f} MB")
 

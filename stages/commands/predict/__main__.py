@@ -38,7 +38,7 @@ from stages.lib.audio import audio_blocks, open_audio
 from stages.lib.core.errors import AudioError, run
 from stages.lib.inference.events import Event, EventFinder, EventSettings, by_start, model_thresholds
 from stages.lib.inference.runtime import Model, open_model
-from stages.lib.inference.streaming import Listener, Rows
+from stages.lib.inference.streaming import ScoreGrid, StreamingClassifier
 
 MODELS = Path("data/models")  # an out of train in dvc.yaml
 LIVE = "-"
@@ -93,10 +93,10 @@ def describe(model: Model, revision: str | None) -> str:
 
 
 @dataclass
-class Ear:
+class StreamDetector:
     """What hears one recording: a listener, a finder of events, and what a picture needs."""
 
-    listener: Listener
+    listener: StreamingClassifier
     finder: EventFinder
     pictured: "tuple | None"  # columns of features and of probabilities
 
@@ -111,13 +111,13 @@ class Ear:
         ended = self._find(self.listener.finish())
         return ended + self.finder.finish(self.listener.duration_s)
 
-    def _find(self, rows: Rows) -> list[Event]:
+    def _find(self, rows: ScoreGrid) -> list[Event]:
         if self.pictured:
             self.pictured[1].add(rows.probabilities)
         return self.finder.push(rows.probabilities, rows.levels)
 
 
-def make_ear(model: Model, sr: int, args: argparse.Namespace, **options: int) -> Ear:
+def make_ear(model: Model, sr: int, args: argparse.Namespace, **options: int) -> StreamDetector:
     """An ear for one recording at `sr` Hz."""
     pictured = None
     if args.plot:
@@ -125,9 +125,11 @@ def make_ear(model: Model, sr: int, args: argparse.Namespace, **options: int) ->
 
         pictured = Columns(), Columns()
         options["on_frames"] = pictured[0].add
-    listener = Listener(model, sr, step_s=args.step, **options)
+    listener = StreamingClassifier(model, sr, step_s=args.step, **options)
     thresholds = model_thresholds(model.facts)
-    return Ear(listener, EventFinder(model.facts["classes"], thresholds, listener.row_s, args.settings), pictured)
+    return StreamDetector(
+        listener, EventFinder(model.facts["classes"], thresholds, listener.row_s, args.settings), pictured
+    )
 
 
 def hear_file(path: Path, model: Model, args: argparse.Namespace) -> None:
@@ -219,7 +221,9 @@ def choose_captions(args: argparse.Namespace) -> Callable[..., None]:
     return Captions().say_in_place if sys.stdout.isatty() else Captions().say_begun
 
 
-def say_ended(line: Callable[[str, Event], str], ear: Ear, ended: Sequence[Event], *, last: bool = False) -> None:
+def say_ended(
+    line: Callable[[str, Event], str], ear: StreamDetector, ended: Sequence[Event], *, last: bool = False
+) -> None:
     """Print a line for each event that has ended."""
     for event in ended:
         print(line(LIVE, event), flush=True)
@@ -233,7 +237,7 @@ class Captions:
         self._said: set[tuple[float, str]] = set()
         self._told_until = 0.0
 
-    def say_begun(self, ear: Ear, ended: Sequence[Event], *, last: bool = False) -> None:
+    def say_begun(self, ear: StreamDetector, ended: Sequence[Event], *, last: bool = False) -> None:
         """Print a line for each event when it has begun: one that waited for its end might come too late."""
         under_way = ear.finder.under_way
         for event in sorted([*ended, *under_way], key=by_start):
@@ -241,7 +245,7 @@ class Captions:
                 print(begun_line(event), flush=True)
         self._said = {(event.start_s, event.label) for event in under_way}
 
-    def say_in_place(self, ear: Ear, ended: Sequence[Event], *, last: bool = False) -> None:
+    def say_in_place(self, ear: StreamDetector, ended: Sequence[Event], *, last: bool = False) -> None:
         """Rewrite the last line of the terminal with what the newest segment says; events that ended stay above it."""
         clear = "\r\x1b[K"
         for event in ended:
@@ -256,7 +260,7 @@ class Captions:
             self._told_until = newest.end_s
 
 
-def write_extras(ear: Ear, events: Sequence[Event], name: str, args: argparse.Namespace) -> None:
+def write_extras(ear: StreamDetector, events: Sequence[Event], name: str, args: argparse.Namespace) -> None:
     """Write the labels and the picture, where they were asked for."""
     if args.labels:
         args.labels.mkdir(parents=True, exist_ok=True)

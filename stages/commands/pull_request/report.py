@@ -25,7 +25,7 @@ from stages.commands.pull_request.collect import (
 from stages.commands.pull_request.markdown import Facts, Picture, render, write_facts
 from stages.commands.revisions import WORKSPACE, find_commit, find_merge_base, list_files, read_blob, read_revision
 from stages.lib.core.errors import EarError, run
-from stages.lib.core.files import read_json, whole_file, whole_folder
+from stages.lib.core.files import atomic_directory, atomic_write, read_json
 
 METRICS = Path("metrics")  # in Git, as dvc.yaml has it
 SCORES, PREDICTIONS = METRICS / "evaluate.json", METRICS / "evaluate/predictions.csv"
@@ -42,9 +42,9 @@ def main(argv: list[str] | None = None) -> None:
     if not args.out:
         print(render(facts, picture_url=lambda picture, side: None), end="")
         return
-    with whole_folder(args.out) as folder:
+    with atomic_directory(args.out) as folder:
         for (side, path), content_hash in blobs.items():
-            with whole_file(folder / "pictures" / side / path) as beside:
+            with atomic_write(folder / "pictures" / side / path) as beside:
                 beside.write_bytes(Path(path).read_bytes() if side == "new" else read_blob(content_hash))
         (folder / "facts.json").write_text(write_facts(facts), encoding="utf-8", newline="\n")
         text = render(facts, picture_url=lambda picture, side: f"pictures/{side}/{picture.path}")

@@ -18,7 +18,7 @@ from pydantic import Field
 from stages.fetch.synthetic.clips import Slice, Source, write_source
 from stages.fetch.synthetic.sounds import SOUNDS
 from stages.lib.core.errors import SourceError
-from stages.lib.core.files import whole_folder, write_csv
+from stages.lib.core.files import atomic_directory, write_csv
 from stages.lib.core.parallel import parallel_map
 from stages.lib.core.params import section
 from stages.lib.core.progress import progress
@@ -123,7 +123,7 @@ def render_sample(target: Path, settings: SampleSettings | Mapping[str, Any]) ->
     if not isinstance(settings, SampleSettings):
         settings = sample_settings(settings)
     sources = plan(settings)
-    with whole_folder(target / "UrbanSound8K") as folder:
+    with atomic_directory(target / "UrbanSound8K") as folder:
         for fold in FOLDS:
             (folder / "audio" / f"fold{fold}").mkdir(parents=True)
         done = parallel_map(write_source, [(folder, source) for source in sources])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it is renamed to `path` when the block ends without an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -31,7 +31,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield a new empty folder beside `path`; it replaces `path` when the block ends without an exception.
 
     Raises `EarError` where another process is writing the same folder: killing `dvc` leaves the stage that it started
@@ -64,7 +64,7 @@ def _remove(*folders: Path) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON with sorted keys, two spaces of indent, no NaN, and a closing newline."""
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    with whole_file(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -78,5 +78,5 @@ def read_json(path: Path) -> Any:
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write `table` as UTF-8 CSV with LF line ends and no index."""
-    with whole_file(path) as beside:
+    with atomic_write(path) as beside:
         table.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")

@@ -59,12 +59,12 @@ class Network:
 
 def open_model(path: Path) -> Model:
     """Open a model file. Raises `ModelError` where it is none, or the network is not what its facts say."""
-    if path.suffix not in OPENERS:
-        raise ModelError(f"{path}: expected a model file, which ends in {' or '.join(OPENERS)}")
+    if path.suffix not in LOADERS:
+        raise ModelError(f"{path}: expected a model file, which ends in {' or '.join(LOADERS)}")
     if not path.is_file():
         how = "'dvc repro train' or 'dvc checkout'" if path.suffix == ".keras" else "'python -m stages.commands.export'"
         raise ModelError(f"{path}: no such model; run {how}")
-    network = OPENERS[path.suffix](path)
+    network = LOADERS[path.suffix](path)
     facts = network.facts
     if missing := sorted(FACTS_NEEDED - set(facts)):
         raise ModelError(f"{path}: expected the facts {missing}, which it lacks; run 'dvc repro train'")
@@ -126,4 +126,4 @@ def _open_onnx(path: Path) -> Network:
     return Network(facts, tuple(given.shape[1:]), tuple(made.shape[1:]), score)
 
 
-OPENERS: dict[str, Callable[[Path], Network]] = {".keras": _open_keras, ".onnx": _open_onnx}
+LOADERS: dict[str, Callable[[Path], Network]] = {".keras": _open_keras, ".onnx": _open_onnx}

@@ -2,9 +2,9 @@
 
     blocks of any size -> one channel -> the model's rate -> frames -> segments -> probabilities -> rows of a grid
 
-A `Listener` is fed with blocks as they come. What it computes depends on the samples so far, never on how they were
-split into blocks: the resampler gives the same samples for any split, frames are computed in groups that are counted
-from the start of the stream, and segments are scored in batches that are counted from there too.
+A `StreamingClassifier` is fed with blocks as they come. What it computes depends on the samples so far, never on how
+they were split into blocks: the resampler gives the same samples for any split, frames are computed in groups that are
+counted from the start of the stream, and segments are scored in batches that are counted from there too.
 
 A segment begins every `step` frames, and a row of the grid is as long as a step. The probabilities of a row are the
 mean of those of the segments that reach into it, each weighted by how much of the row it covers. Row i is final once
@@ -33,7 +33,7 @@ GROUP_S = 0.1  # seconds of frames that are computed at once: what a live stream
 
 
 @dataclass(frozen=True)
-class Rows:
+class ScoreGrid:
     """Rows of the grid that became final: `first` is the number of the first one.
 
     `probabilities` are float64 of shape (n_rows, n_classes), after temperature; `levels` are the A-weighted levels of
@@ -60,7 +60,7 @@ class Segment:
     level: float
 
 
-class Listener:
+class StreamingClassifier:
     """Turns blocks of samples at `sr` Hz into rows of a grid: `push` each block, then `finish`.
 
     `row_s` is the length of a row in seconds, `duration_s` that of what was heard so far. `newest` is the newest
@@ -109,9 +109,9 @@ class Listener:
         self._mono = MonoStream(sr, params.sr)
         self._memory = PcenMemory()
         self._group = max(1, round(GROUP_S / frame_s))
-        self._samples = Tail(())
-        self._frames = Tail((params.n_features,))
-        self._powers = Tail(())
+        self._samples = SlidingBuffer(())
+        self._frames = SlidingBuffer((params.n_features,))
+        self._powers = SlidingBuffer(())
         self._n_scored = 0  # segments, and with them final rows
         # Of the rows from n_scored on: sums of weighted probabilities and of weights
         self._sums = np.zeros((2 + -(-model.length // self.step), len(facts["classes"])))
@@ -122,7 +122,7 @@ class Listener:
         """Seconds that were heard."""
         return self._mono.duration_s
 
-    def push(self, block: np.ndarray) -> Rows:
+    def push(self, block: np.ndarray) -> ScoreGrid:
         """Hear `block`, float32 of shape (n_samples, n_channels); returns the rows that became final.
 
         Raises `AudioError` where a sample is no number.
@@ -138,7 +138,7 @@ class Listener:
                 rows.append(self._score(self._batch_size))
         return self._join(rows)
 
-    def finish(self) -> Rows:
+    def finish(self) -> ScoreGrid:
         """The rest of the rows, once all is heard; at least one for all rows together."""
         self._samples.append(self._mono.finish())
         n_frames = self._frames.end
@@ -163,7 +163,7 @@ class Listener:
         n_complete = 1 + (self._frames.end - self.model.length) // self.step
         return max(0, n_complete - self._n_scored)
 
-    def _score(self, n: int) -> Rows:
+    def _score(self, n: int) -> ScoreGrid:
         """Score the next `n` segments of the grid, which makes as many rows final."""
         starts = self.step * (self._n_scored + np.arange(n))
         segments = np.stack([self._frames.slice(start, start + self.model.length) for start in starts])
@@ -175,9 +175,9 @@ class Listener:
         self._hear_newest(starts[-1], starts[-1] + self.model.length, probabilities[-1])
         levels = self._levels(first, n)
         self._drop(starts[-1])  # its frames are still needed where the stream ends before the next segment
-        return Rows(first, np.array(final), levels)
+        return ScoreGrid(first, np.array(final), levels)
 
-    def _score_end(self) -> Rows:
+    def _score_end(self) -> ScoreGrid:
         """Score the segment that is aligned to the end, where the grid leaves frames over; returns the last rows."""
         end, first = self._frames.end, self._n_scored
         start = max(0, end - self.model.length)
@@ -189,7 +189,7 @@ class Listener:
             self._hear_newest(start, end, probabilities)
         n = -(-end // self.step) - first
         levels = self._levels(first, n)
-        return Rows(first, np.array([self._pop_row() for _ in range(n)]), levels)
+        return ScoreGrid(first, np.array([self._pop_row() for _ in range(n)]), levels)
 
     def _add(self, start: int, end: int, probabilities: np.ndarray) -> None:
         """Add a segment of frames `start` to `end` to the rows that are not final, by how much of each it covers."""
@@ -219,10 +219,10 @@ class Listener:
         self._frames.drop(before - self._frames.start)
         self._powers.drop(before - self._powers.start)
 
-    def _join(self, rows: list[Rows]) -> Rows:
+    def _join(self, rows: list[ScoreGrid]) -> ScoreGrid:
         if not rows:
-            return Rows(self._n_scored, np.zeros((0, len(self.model.facts["classes"]))), np.zeros(0))
-        return Rows(
+            return ScoreGrid(self._n_scored, np.zeros((0, len(self.model.facts["classes"]))), np.zeros(0))
+        return ScoreGrid(
             rows[0].first,
             np.concatenate([r.probabilities.reshape(len(r), self._sums.shape[1]) for r in rows]),
             np.concatenate([r.levels for r in rows]),
@@ -288,7 +288,7 @@ class MonoStream:
         return np.pad(rest, (0, max(0, n_left - len(rest))))[:n_left]
 
 
-class Tail:
+class SlidingBuffer:
     """The last part of a long array that only grows, in rows; `start` and `end` count from its beginning."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:

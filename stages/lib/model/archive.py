@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.lib.core.errors import ModelError
-from stages.lib.core.files import whole_file
+from stages.lib.core.files import atomic_write
 
 if TYPE_CHECKING:
     import keras
@@ -28,7 +28,7 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can nam
 
 def save_model(path: Path, model: "keras.Model", facts: dict[str, Any]) -> None:
     """Write the model with its facts to `path`, which ends in `.keras`."""
-    with tempfile.TemporaryDirectory() as folder, whole_file(path) as beside:
+    with tempfile.TemporaryDirectory() as folder, atomic_write(path) as beside:
         saved = Path(folder) / "model.keras"
         model.save(saved)
         with zipfile.ZipFile(saved) as source, zipfile.ZipFile(beside, "w") as target:
