@@ -48,9 +48,7 @@ def test_the_picture_draws_the_values_of_the_tables(tmp_path):
 
 def test_missing_curves_name_the_stage_that_writes_them(tmp_path):
     (tmp_path / "fold_1").mkdir()
-    with pytest.raises(
-        DataError, match=r"fold_1/plots/metrics: expected training/loss\.tsv, found none"
-    ):
+    with pytest.raises(DataError, match=r"fold_1/plots/metrics: expected training/loss\.tsv, found none"):
         read_curves(tmp_path)
     write_curves(tmp_path / "fold_1", "training")
     (tmp_path / "fold_1/plots/metrics/training/loss.tsv").write_text("epoch\tother\n1\t2\n")
