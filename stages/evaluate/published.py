@@ -8,6 +8,7 @@ import yaml
 from pydantic import Field
 
 from stages.lib.core.errors import DataError
+from stages.lib.core.validation import describe_errors
 
 
 class Published(pydantic.BaseModel, extra="forbid", strict=True):
@@ -41,9 +42,8 @@ def read_published(path: Path) -> list[Protocol]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except pydantic.ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise DataError(f"{path}: {where}: {fault['msg']}, found {fault['input']!r}; correct the table") from None
+        problems = describe_errors(error, see="data/published.yaml of the repository")
+        raise DataError(f"{path}: {problems}; correct the table") from None
 
 
 def find_protocol(protocols: list[Protocol], dataset: str, n_classes: int) -> Protocol | None:

@@ -23,6 +23,7 @@ from pydantic import Field
 from stages.fetch.archives import Limits, is_clutter
 from stages.lib.core.errors import SourceError
 from stages.lib.core.params import section
+from stages.lib.core.validation import describe_errors
 
 CLIP_COLUMNS = ["clip", "class", "class_id", "fold", "source", "salience", "start_s", "end_s"]
 # Columns of the two known tables, by the name that each gets here.
@@ -123,8 +124,7 @@ def read_source(path: Path) -> Source:
     try:
         return pydantic.TypeAdapter(Source).validate_json(json.dumps(tree, default=str))
     except pydantic.ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
-        raise SourceError(f"{path}: {'; '.join(faults)}") from None
+        raise SourceError(f"{path}: {describe_errors(error, see='the files in data/sources/')}") from None
 
 
 @dataclass(frozen=True)

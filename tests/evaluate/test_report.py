@@ -265,8 +265,8 @@ def test_every_published_figure_has_a_source():
     [
         (None, r"published\.yaml: No such file or directory; restore it from Git"),
         ("- [", r"published\.yaml: not valid YAML: "),
-        ("- dataset: x", r"published\.yaml: 0\.title: Field required, found .*; correct the table"),
-        ("3", r"published\.yaml: : Input should be a valid list, found 3; correct the table"),
+        ("- dataset: x", r"published\.yaml: \[0\]\.title is missing; .*; correct the table"),
+        ("3", r"published\.yaml: expected a list, found 3; correct the table"),
     ],
 )
 def test_a_faulty_table_is_named(tmp_path, content, message):

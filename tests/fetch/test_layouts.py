@@ -505,14 +505,17 @@ def test_every_dataset_has_its_source() -> None:
 
 GOOD = {"name": "n", "title": "t", "synthetic": False, "layout": "folder"}
 BAD_SOURCES = {
-    "missing": ({key: GOOD[key] for key in ("name", "title", "layout")}, r"s.yaml: synthetic: Field required"),
-    "unknown": ({**GOOD, "adress": "x"}, r"s.yaml: adress: Unexpected"),
+    "missing": ({key: GOOD[key] for key in ("name", "title", "layout")}, r"s.yaml: synthetic is missing"),
+    "unknown": ({**GOOD, "adress": "x"}, r"s.yaml: adress is not a known key; see the files in data/sources/"),
     "wrong type": (
         {**GOOD, "limits": {"max_bytes": "1 GB", "max_files": 1}},
-        r"s.yaml: limits.max_bytes: Input should",
+        r"s.yaml: limits.max_bytes: expected a whole number, found '1 GB'",
     ),
-    "md5": ({**GOOD, "md5": "abc"}, r"s.yaml: md5: String should match"),
-    "layout": ({**GOOD, "layout": "other"}, r"s.yaml: layout: Input should be 'urbansound8k', 'esc50' or 'folder'"),
+    "md5": ({**GOOD, "md5": "abc"}, r"s.yaml: md5: expected to match pattern .*, found 'abc'"),
+    "layout": (
+        {**GOOD, "layout": "other"},
+        r"s.yaml: layout: expected 'urbansound8k', 'esc50' or 'folder', found 'other'",
+    ),
     "a list": (["name"], r"s.yaml: expected keys such as name and layout, found"),
 }
 

@@ -22,6 +22,7 @@ from stages.lib.core.files import atomic_directory, write_csv
 from stages.lib.core.parallel import parallel_map
 from stages.lib.core.params import section
 from stages.lib.core.progress import progress
+from stages.lib.core.validation import describe_errors
 
 FOLDS = tuple(range(1, 11))
 COLUMNS = ["slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class"]
@@ -65,19 +66,8 @@ def sample_settings(values: Mapping[str, Any]) -> SampleSettings:
     try:
         return SampleSettings(**{str(key): value for key, value in values.items()})
     except pydantic.ValidationError as error:
-        faults = "; ".join(_fault(fault) for fault in error.errors(include_url=False))
-        raise SourceError(f"{faults}; correct the section render of the source file of sample") from None
-
-
-def _fault(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "value_error":  # from __post_init__, which names the key itself
-        return str(fault["ctx"]["error"])
-    key = ".".join(["render", *(str(part) for part in fault["loc"])])
-    if fault["type"] in ("missing", "missing_argument"):
-        return f"{key} is missing"
-    if fault["type"] == "unexpected_keyword_argument":
-        return f"{key} is not a known key"
-    return f"{key}: {fault['msg'].replace('Input should be', 'expected')}, found {fault['input']!r}"
+        problems = describe_errors(error, within="render", see="data/sources/sample.yaml")
+        raise SourceError(f"{problems}; correct the section render of the source file of sample") from None
 
 
 def plan(settings: SampleSettings) -> list[Source]:

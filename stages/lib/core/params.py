@@ -7,12 +7,13 @@ since every stage depends on it.
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pydantic
 import yaml
 
 from stages.lib.core.errors import ParamsError
+from stages.lib.core.validation import describe_errors
 
 T = TypeVar("T")
 
@@ -49,8 +50,8 @@ def load_params(path: Path, cls: type[T]) -> T:
     try:
         return cls(**{str(key): value for key, value in values.items()})
     except pydantic.ValidationError as error:
-        faults = [_describe(cls.section, fault) for fault in error.errors(include_url=False)]
-        raise ParamsError(f"{path}: {'; '.join(faults)}") from None
+        problems = describe_errors(error, within=cls.section, see="the comments in the params.yaml of the repository")
+        raise ParamsError(f"{path}: {problems}") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -60,28 +61,3 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
-
-
-def _describe(section_name: str, fault: dict[str, Any]) -> str:
-    key = ".".join([section_name, *(str(part) for part in fault["loc"] if not isinstance(part, int))])
-    if fault["type"] in ("missing", "missing_argument"):
-        return f"{key} is missing"
-    if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{key} is not a known key; see the comments in the params.yaml of the repository"
-    if fault["type"] == "value_error":  # from a __post_init__, which names the keys itself
-        return str(fault["ctx"]["error"])
-    expected = fault["msg"].replace("Input should be", "expected").replace("a valid integer", "a whole number")
-    expected = expected.replace("a valid ", "a ").replace("expected greater", "expected a value greater")
-    expected = expected.replace("expected less", "expected a value less")
-    hint = "; write it without quotes" if _is_number(fault["input"]) else ""
-    return f"{key}: {expected}, found {fault['input']!r}{hint}"
-
-
-def _is_number(value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
