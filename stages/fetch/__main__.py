@@ -21,14 +21,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stages.fetch.archives import check_space, is_archive, unpack
-from stages.fetch.download import cache_folder, download
+from stages.fetch.archives import check_archive, is_archive, unpack
 from stages.fetch.layouts import FetchParams, Listing, Source, list_clips, read_source, some
 from stages.fetch.synthetic.dataset import render_sample
 from stages.lib.core.errors import SourceError, run
-from stages.lib.core.files import atomic_directory, write_csv, write_json
+from stages.lib.core.files import atomic_directory, check_space, write_csv, write_json
 from stages.lib.core.params import load_params
 from stages.lib.core.progress import progress
+from stages.lib.download import cache_folder, download
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -111,7 +111,14 @@ def obtain(path: Path, source: Source, unpacked: Path) -> Path:
         return place
     else:
         addresses = [source.address, *source.mirrors]
-        archive = download(addresses, cache_folder(), md5=source.md5, size_bytes=source.size_bytes)
+        archive = download(
+            addresses,
+            cache_folder(),
+            known_hash=source.md5 and f"md5:{source.md5}",
+            check=check_archive,
+            otherwise="get the archive by other means and set fetch.source to it",
+            size_bytes=source.size_bytes,
+        )
     if not is_archive(archive):
         raise SourceError(
             f"fetch.source: {path}: expected a tar, a zip or a folder, found another kind of file, or a damaged one"

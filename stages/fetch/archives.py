@@ -16,7 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from stages.lib.core.errors import SourceError
+from stages.lib.core.files import check_space
 from stages.lib.core.progress import progress
+from stages.lib.download import describe_content
 
 CLUTTER = (".DS_Store", ".git", "__MACOSX", "Thumbs.db", "desktop.ini")
 _DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
@@ -56,16 +58,6 @@ def is_clutter(name: str) -> bool:
     Other names that start with a dot are not: '.5 Hz hum.wav' is a recording.
     """
     return any(part.startswith("._") or part in CLUTTER for part in PurePosixPath(name).parts)
-
-
-def check_space(folder: Path, n_bytes: int, what: str) -> None:
-    """Raise `SourceError` unless the disk of the existing `folder` has room for `n_bytes`, which `what` needs."""
-    free = shutil.disk_usage(folder).free
-    if free < n_bytes:
-        raise SourceError(
-            f"{what}: needs {n_bytes / 1e9:,.2f} GB on the disk of {folder}, found {free / 1e9:,.2f} GB free; "
-            "make room and run again"
-        )
 
 
 def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
@@ -118,6 +110,13 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
     except OSError as error:
         raise SourceError(f"{archive.name}: unpacking stopped: {_one_line(error)}") from None
     return left_out
+
+
+def check_archive(path: Path) -> None:
+    """Raise `SourceError` unless the file `path` is a whole archive."""
+    if not is_archive(path):
+        raise SourceError(f"expected an archive, got {describe_content(path)}")
+    check_whole(path)
 
 
 def check_whole(archive: Path) -> None:

@@ -194,8 +194,10 @@ def test_a_source_with_an_address_is_downloaded_to_the_cache(tmp_path: Path, mon
     raw = run_fetch(tmp_path, ROOT / "data/sources/urbansound8k.yaml", "urbansound8k")
 
     known = yaml.safe_load((ROOT / "data/sources/urbansound8k.yaml").read_text())
-    expected = {"md5": known["md5"], "size_bytes": known["size_bytes"]}
-    assert calls == [(([known["address"]], tmp_path / "cache"), expected)]
+    [(arguments, options)] = calls
+    assert arguments == ([known["address"]], tmp_path / "cache")
+    assert options["known_hash"] == f"md5:{known['md5']}"
+    assert options["size_bytes"] == known["size_bytes"]
     assert len(content(raw / "audio")) == 6
     assert archive.is_file()
 

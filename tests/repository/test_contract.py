@@ -21,7 +21,7 @@ LIB = ROOT / "stages" / "lib"
 # Which packages and modules of lib each one may import, beside itself.
 LIB_MAY_IMPORT = {
     "core": set(),
-    **{name: {"core"} for name in ("audio", "plotting", "frontend", "features", "split")},
+    **{name: {"core"} for name in ("audio", "download", "plotting", "frontend", "features", "split")},
     "model": {"core", "audio", "plotting", "frontend", "features", "split"},
     "inference": {"core", "audio", "plotting", "frontend", "features", "split", "model"},
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from stages.lib.core.errors import DataError, EarError
+from stages.lib.core.errors import DataError, EarError, SourceError
 
 if TYPE_CHECKING:
     import pandas as pd  # a second or two, which a command that writes no table need not wait
@@ -80,3 +80,13 @@ def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write `table` as UTF-8 CSV with LF line ends and no index."""
     with atomic_write(path) as beside:
         table.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def check_space(folder: Path, n_bytes: int, what: str) -> None:
+    """Raise `SourceError` unless the disk of the existing `folder` has room for `n_bytes`, which `what` needs."""
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes:
+        raise SourceError(
+            f"{what}: needs {n_bytes / 1e9:,.2f} GB on the disk of {folder}, found {free / 1e9:,.2f} GB free; "
+            "make room and run again"
+        )

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from stages.fetch import download as module
-from stages.fetch.download import cache_folder, download
+from stages.fetch.archives import check_archive
+from stages.lib import download as module
 from stages.lib.core.errors import SourceError
+from stages.lib.download import cache_folder, download
 
 N_BYTES = 3 * module.CHUNK_BYTES  # of the archive: three chunks, so that a cut in the last leaves two
 
@@ -134,7 +135,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def fetch(server: Server, folder: Path, md5: str | None = MD5, **options: object) -> Path:
-    return download([server.address], folder, md5=md5, **{"wait_s": 0.01, "timeout_s": 0.5, **options})
+    return download(
+        [server.address],
+        folder,
+        known_hash=md5 and f"md5:{md5}",
+        check=check_archive,
+        otherwise="set fetch.source",
+        **{"wait_s": 0.01, "timeout_s": 0.5, **options},
+    )
 
 
 def test_a_download_has_its_name_only_when_it_is_whole_and_is_not_made_twice(tmp_path: Path, server: Server) -> None:
@@ -199,7 +207,12 @@ FAILED = {
     "forbidden": (["status 403"], MD5, 1, r"status 403 Forbidden"),
     "never well": (["status 503"], MD5, 5, r"status 503 Service Unavailable"),
     "always cut off at the start": (["whole 10"], MD5, 5, r"Connection broken: IncompleteRead"),
-    "a page instead": (["page"], MD5, 1, r"expected an archive, got 45 bytes that start with '<!DOCTYPE html>"),
+    "a page instead": (
+        ["page"],
+        MD5,
+        1,
+        r"expected md5:\w+, got md5:\w+, thrown away: 45 bytes that start with '<!DOCTYPE html>",
+    ),
     "a page, and no md5 to tell": (["page"], None, 1, r"expected an archive, got 45 bytes that start with '<!DOCTYPE"),
     "cut where it cannot be seen": ([f"unmeasured {N_KEPT}"], None, 1, r"damaged or cut short"),
 }
@@ -228,7 +241,7 @@ def test_a_gzip_that_is_broken_near_its_start_is_one_line(tmp_path: Path, server
 
 def test_wrong_bytes_are_thrown_away_at_once(tmp_path: Path, server: Server) -> None:
     server.content = OTHER
-    with pytest.raises(SourceError, match=f"expected md5 {MD5}, got {hashlib.md5(OTHER).hexdigest()}; thrown away"):
+    with pytest.raises(SourceError, match=f"expected md5:{MD5}, got md5:{hashlib.md5(OTHER).hexdigest()}, thrown away"):
         fetch(server, tmp_path)
     assert len(server.asked) == 1
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
@@ -300,7 +313,15 @@ def test_mirrors_are_tried_in_order_and_go_on_with_what_has_come(tmp_path: Path,
     mirror = server.address.replace("files", "mirror")
     server.script = [f"whole {N_KEPT + 1000}", "status 404", "whole"]
 
-    path = download([server.address, mirror], tmp_path, md5=MD5, wait_s=0.01, n_tries=2)
+    path = download(
+        [server.address, mirror],
+        tmp_path,
+        known_hash=f"md5:{MD5}",
+        check=check_archive,
+        otherwise="",
+        wait_s=0.01,
+        n_tries=2,
+    )
 
     assert path.read_bytes() == ARCHIVE
     assert [asked["path"].split("/")[1] for asked in server.asked] == ["files", "files", "mirror"]
@@ -311,13 +332,23 @@ def test_a_proxy_is_used(tmp_path: Path, server: Server, monkeypatch: pytest.Mon
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
     address = "http://sounds.example/a.tar"
 
-    assert download([address], tmp_path, md5=MD5).read_bytes() == ARCHIVE
+    path = download([address], tmp_path, known_hash=f"md5:{MD5}", check=check_archive, otherwise="")
+    assert path.read_bytes() == ARCHIVE
     assert server.asked[0]["path"] == address
 
 
 def test_an_address_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"cannot be downloaded: nonsense: Invalid URL 'nonsense'"):
-        download(["nonsense"], tmp_path)
+        download(["nonsense"], tmp_path, known_hash=None, check=check_archive, otherwise="")
+
+
+def test_a_file_may_be_known_by_its_sha256(tmp_path: Path, server: Server) -> None:
+    sha256 = hashlib.sha256(ARCHIVE).hexdigest()
+    options = {"check": check_archive, "otherwise": "set train.weights"}
+    path = download([server.address], tmp_path, known_hash=f"sha256:{sha256}", **options)
+    assert path.name == f"{sha256}-sounds.tar.gz"
+    with pytest.raises(SourceError, match=rf"expected sha256:0+, got sha256:{sha256}, .*, or set train\.weights$"):
+        download([server.address], tmp_path, known_hash=f"sha256:{'0' * 64}", **options)
 
 
 def test_two_processes_do_not_write_to_one_file(tmp_path: Path, server: Server) -> None:

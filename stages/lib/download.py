@@ -9,6 +9,7 @@ import email.utils
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +19,8 @@ import filelock
 import pooch
 import requests
 
-from stages.fetch.archives import check_space, check_whole, is_archive
 from stages.lib.core.errors import SourceError
-from stages.lib.core.files import read_json, write_json
+from stages.lib.core.files import check_space, read_json, write_json
 from stages.lib.core.progress import progress
 
 N_TRIES = 5  # at each address
@@ -32,7 +32,7 @@ PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that may be gone at th
 
 
 class _Refused(Exception):
-    """What came is not the archive, and would not be at the next try."""
+    """What came is not the file, and would not be at the next try."""
 
 
 def cache_folder() -> Path:
@@ -44,29 +44,32 @@ def download(
     addresses: list[str],
     folder: Path,
     *,
-    md5: str | None = None,
+    known_hash: str | None,
+    check: Callable[[Path], None],
+    otherwise: str,
     size_bytes: int | None = None,
     n_tries: int = N_TRIES,
     wait_s: float = WAIT_S,
     timeout_s: float = TIMEOUT_S,
 ) -> Path:
-    """The archive that can be had at each of `addresses` (the first that works is used), as a file in `folder`.
+    """The file that can be had at each of `addresses` (the first that works is used), as a file in `folder`.
 
-    It is checked against `md5`, or without one read through to see that it is a whole archive. What is there already
-    is not downloaded again; what an earlier call began is gone on with. `size_bytes` serves the progress bar of a
-    server that does not tell. `n_tries` are made at each address, `wait_s` seconds apart and then ever more;
-    `timeout_s` is how long a server may be silent. Raises `SourceError` with the fault of each address.
+    It is compared with `known_hash`, such as "md5:9aa6..." or "sha256:10c9...", or without one given to `check`, which
+    raises `SourceError` where it is not what it should be. What is there already is not downloaded again; what an
+    earlier call began is gone on with. `size_bytes` serves the progress bar of a server that does not tell. `n_tries`
+    are made at each address, `wait_s` seconds apart and then ever more; `timeout_s` is how long a server may be silent.
+    Raises `SourceError` with the fault of each address, which ends with what to do `otherwise`.
     """
-    key = md5 or hashlib.sha256(addresses[0].encode()).hexdigest()[:32]
-    path = folder / f"{key}-{Path(unquote(urlsplit(addresses[0]).path)).name or 'archive'}"
+    key = known_hash.partition(":")[2] if known_hash else hashlib.sha256(addresses[0].encode()).hexdigest()[:32]
+    path = folder / f"{key}-{Path(unquote(urlsplit(addresses[0]).path)).name or 'download'}"
     faults = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(path):
-            if path.is_file() and md5 in (None, pooch.file_hash(path, alg="md5")):
+            if path.is_file() and known_hash in (None, hash_like(path, known_hash)):
                 print(f"{path.name}: in {folder} already")
                 return path
-            part = _Part(path, md5, size_bytes)
+            part = _Part(path, known_hash, check, size_bytes)
             for address in addresses:
                 try:
                     _bring(address, part, n_tries, wait_s, timeout_s)
@@ -83,9 +86,15 @@ def download(
             "another folder"
         ) from None
     raise SourceError(
-        f"{path.name}: cannot be downloaded: {'; '.join(faults)}; run again later (what has come is kept), or get the "
-        "archive by other means and set fetch.source to it"
+        f"{path.name}: cannot be downloaded: {'; '.join(faults)}; run again later (what has come is kept), or "
+        f"{otherwise}"
     )
+
+
+def hash_like(path: Path, known_hash: str) -> str:
+    """The hash of a file by the algorithm of `known_hash`, and written as that is."""
+    algorithm = known_hash.partition(":")[0]
+    return f"{algorithm}:{pooch.file_hash(path, alg=algorithm)}"
 
 
 def _alone(path: Path) -> AbstractContextManager[object]:
@@ -123,18 +132,20 @@ def _bring(address: str, part: "_Part", n_tries: int, wait_s: float, timeout_s: 
 class _Part:
     """What has come of a download so far, as a file that pooch writes to; beside it a note on where it is from."""
 
-    def __init__(self, path: Path, md5: str | None, size_bytes: int | None):
+    def __init__(
+        self, path: Path, known_hash: str | None, check: Callable[[Path], None], size_bytes: int | None
+    ) -> None:
         self.path = path.with_name(f"{path.name}.part")
         self._about_path = path.with_name(f"{path.name}.part.json")
-        self._name, self._md5, self._size_bytes = path.name, md5, size_bytes
+        self._name, self._known_hash, self._check, self._size_bytes = path.name, known_hash, check, size_bytes
 
     def n_bytes(self, address: str) -> int:
         """How many bytes of the file at `address` are here: 0 where it is not sure that the rest would fit to them."""
         if not self.path.is_file() or not self._about_path.is_file():
             return 0
         about, n_here = read_json(self._about_path), self.path.stat().st_size
-        # With an md5 a wrong fit is found out at the end. Without one the server has to vouch for it, by If-Range.
-        fits = self._md5 or (about["address"] == address and about["validator"])
+        # With a hash a wrong fit is found out at the end. Without one the server has to vouch for it, by If-Range.
+        fits = self._known_hash or (about["address"] == address and about["validator"])
         return n_here if fits and about["n_bytes"] and n_here <= about["n_bytes"] else 0
 
     def stream(self, address: str, timeout_s: float) -> None:
@@ -192,23 +203,26 @@ class _Part:
         self._file.flush()
 
     def check(self) -> None:
-        """Raise `_Refused` unless the file is the archive."""
-        if not is_archive(self.path):
-            with self.path.open("rb") as file:
-                start = file.read(60).decode(errors="replace")
-            raise _Refused(f"expected an archive, got {self.path.stat().st_size:,} bytes that start with {start!r}")
-        if self._md5 is None:
+        """Raise `_Refused` unless the file is what it should be."""
+        if self._known_hash is None:
             try:
-                check_whole(self.path)
+                self._check(self.path)
             except SourceError as error:
                 raise _Refused(str(error)) from None
-        elif (found := pooch.file_hash(self.path, alg="md5")) != self._md5:
-            raise _Refused(f"expected md5 {self._md5}, got {found}; thrown away")
+        elif (found := hash_like(self.path, self._known_hash)) != self._known_hash:
+            raise _Refused(f"expected {self._known_hash}, got {found}, thrown away: {describe_content(self.path)}")
 
     def forget(self) -> None:
         """Remove the part and the note on it."""
         self._about_path.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
+
+
+def describe_content(path: Path) -> str:
+    """How large a file is and how it starts, which often tells what came in the place of the right one."""
+    with path.open("rb") as file:
+        start = file.read(60).decode(errors="replace")
+    return f"{path.stat().st_size:,} bytes that start with {start!r}"
 
 
 def _may_pass(error: requests.RequestException) -> bool:
@@ -232,4 +246,4 @@ def _reason(error: Exception) -> str:
         return f"status {error.response.status_code} {error.response.reason}".strip()
     if isinstance(error, requests.Timeout):
         return "no answer in time"
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())[:300]
