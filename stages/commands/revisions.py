@@ -1,19 +1,19 @@
-"""Files of other revisions: of a commit, branch, tag or DVC experiment, out of Git, without a checkout."""
+"""Files of other revisions: of a commit, branch, tag or DVC experiment, without a checkout."""
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from stages.commands.git import GitError, git, git_bytes
 from stages.lib.core.errors import EarError
 
 WORKSPACE = "workspace"  # as DVC calls the files as they are now
 
 
 def read_revision(revision: str, path: Path) -> str:
-    """The text of a file that Git tracks, at a revision, or as it is now for `workspace`.
+    """The text of a file that Git or DVC tracks, at a revision, or as it is now for `workspace`.
 
-    `path` is relative to the current folder, which is in the repository. Raises `EarError` where there is no such
+    `path` is relative to the root of the repository, in which this runs. Raises `EarError` where there is no such
     revision or it has no such file.
     """
     if revision == WORKSPACE:
@@ -21,10 +21,17 @@ def read_revision(revision: str, path: Path) -> str:
             raise EarError(f"{path}: no such file in the workspace; run 'dvc repro'")
         return path.read_text(encoding="utf-8")
     commit = find_commit(revision)
-    found = _git("show", f"{commit}:./{path.as_posix()}")
-    if found.returncode:
-        raise EarError(f"{revision}: has no {path}; compare revisions at which the pipeline was run and committed")
-    return found.stdout
+    import dvc.api  # a second, which only this needs
+    from dvc.exceptions import DvcException, FileMissingError, PathMissingError
+
+    try:
+        return dvc.api.read(path.as_posix(), rev=commit, encoding="utf-8")
+    except (FileMissingError, PathMissingError):
+        raise EarError(
+            f"{revision}: has no {path}; name a revision at which the pipeline was run and committed"
+        ) from None
+    except DvcException as error:
+        raise EarError(f"{revision}: DVC cannot read its {path} ({error})") from None
 
 
 def copy_out(revision: str, folder: Path, choose: Callable[[list[str]], str], into: Path) -> Path:
@@ -35,7 +42,7 @@ def copy_out(revision: str, folder: Path, choose: Callable[[list[str]], str], in
     has no such folder, or the file cannot be had.
     """
     commit = find_commit(revision)
-    from dvc.api import DVCFileSystem  # a second, which only this needs
+    from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
 
     try:
@@ -49,33 +56,35 @@ def copy_out(revision: str, folder: Path, choose: Callable[[list[str]], str], in
             f"{revision}: its {folder} is neither in DVC's cache nor in a remote; run 'dvc pull' or 'dvc repro' there"
         ) from None
     except DvcException as error:
-        raise EarError(f"{revision}: DVC cannot give its {folder} ({error})") from None
+        raise EarError(f"{revision}: DVC cannot read its {folder} ({error})") from None
     return into / name
 
 
 def find_commit(revision: str) -> str:
-    """The hash of a commit, branch or tag, or of the DVC experiment of that name. Raises `EarError`."""
-    inside = _git("rev-parse", "--is-inside-work-tree")
-    if inside.returncode:
-        raise EarError(f"{Path.cwd()}: not in a Git repository; run from the root of the repository")
-    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if not found.returncode:
-        return found.stdout.strip()
-    # refs/exps/<two digits of the base>/<the other 38>/<name>; DVC keeps notes of its own beside them.
-    refs = _git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").stdout.splitlines()
-    named = {
-        commit: ref.split("/")[2] + ref.split("/")[3]
-        for ref, commit in (line.split() for line in refs)
-        if ref.count("/") == 4 and ref.split("/")[4] == revision and len(ref.split("/")[2]) == 2
-    }
-    if not named:
+    """The hash of a commit, branch or tag, or of the DVC experiment of that name. Raises `EarError`.
+
+    Of several experiments of one name it is the one that started from HEAD.
+    """
+    try:
+        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    except GitError as error:
+        if error.reason:  # not that there is no such revision, of which --quiet says nothing
+            raise EarError(f"{Path.cwd()}: cannot read its Git repository ({error.reason})") from None
+    from dvc.repo.experiments.exceptions import AmbiguousExpRefInfo
+    from dvc.repo.experiments.utils import resolve_name
+    from scmrepo.git import Git
+
+    try:
+        found = resolve_name(Git(".", search_parent_directories=True), [revision])[revision]
+    except AmbiguousExpRefInfo:
+        raise EarError(
+            f"{revision}: several experiments have this name; give the hash of one, see 'dvc exp list --all-commits'"
+        ) from None
+    if found is None:
         raise EarError(
             f"{revision}: no commit, branch, tag or experiment; see 'git log' and 'dvc exp list --all-commits'"
         )
-    if len(named) > 1:
-        bases = ", ".join(sorted(base[:7] for base in named.values()))
-        raise EarError(f"{revision}: {len(named)} experiments have this name, on {bases}; give the hash of one")
-    return next(iter(named))
+    return git("rev-parse", "--verify", f"{found}^{{commit}}")
 
 
 def find_merge_base(revision: str) -> str:
@@ -90,19 +99,24 @@ def find_merge_base(revision: str) -> str:
         if _is_shallow():
             raise EarError(f"{revision}: not in this shallow clone; run 'git fetch --unshallow origin' first") from None
         raise error from None
-    found = _git("merge-base", commit, "HEAD")
-    if found.returncode and _is_shallow():
+    try:
+        return git("merge-base", commit, "HEAD")
+    except GitError as error:
+        if error.reason:
+            raise
+    if _is_shallow():
         raise EarError(
             f"{revision}: no commit that it shares with HEAD is in this shallow clone; run 'git fetch --unshallow "
             "origin' first"
         )
-    if found.returncode:
-        raise EarError(f"{revision}: shares no commit with HEAD; name the branch that HEAD began on")
-    return found.stdout.strip()
+    raise EarError(f"{revision}: shares no commit with HEAD; name the branch that HEAD began on")
 
 
 def _is_shallow() -> bool:
-    return _git("rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+    try:
+        return git("rev-parse", "--is-shallow-repository") == "true"
+    except GitError:  # outside of a repository, of which the caller says more
+        return False
 
 
 def list_files(revision: str, folder: Path) -> dict[str, str]:
@@ -112,22 +126,15 @@ def list_files(revision: str, folder: Path) -> dict[str, str]:
     are left out. Raises `EarError` where there is no such revision; of no such folder there are no files.
     """
     if revision == WORKSPACE:
-        listed = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder.as_posix()).stdout
+        listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder.as_posix())
         paths = sorted({path for path in listed.split("\0") if path and Path(path).is_file()})
-        hashes = _git("hash-object", "--", *paths).stdout.split() if paths else []
+        hashes = git("hash-object", "--", *paths).split() if paths else []
         return dict(zip(paths, hashes, strict=True))
-    tree = _git("ls-tree", "-r", "-z", find_commit(revision), "--", folder.as_posix()).stdout
+    tree = git("ls-tree", "-r", "-z", find_commit(revision), "--", folder.as_posix())
     rows = (row.split("\t", 1) for row in tree.split("\0") if row)
     return {path: entry.split()[2] for entry, path in rows}
 
 
 def read_blob(content_hash: str) -> bytes:
     """The content that has a hash of `list_files`, of a revision."""
-    return subprocess.run(["git", "cat-file", "blob", content_hash], capture_output=True, check=True).stdout
-
-
-def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, encoding="utf-8")
-    except FileNotFoundError:
-        raise EarError("git is not installed, and revisions are read from it; install it") from None
+    return git_bytes("cat-file", "blob", content_hash)

@@ -194,12 +194,6 @@ def test_the_workspace_is_a_revision(repository, capsys):
     assert "0 clips recognised by B alone" in capsys.readouterr().out
 
 
-def test_a_revision_is_read_from_a_folder_below_the_root(repository, monkeypatch):
-    (repository / "metrics").joinpath("below").mkdir()
-    monkeypatch.chdir(repository / "metrics")
-    assert "fold1/000.wav" in read_revision("better", command.PREDICTIONS.relative_to("metrics"))
-
-
 def make_experiment(name, base, commit):
     full = git("rev-parse", base)
     git("update-ref", f"refs/exps/{full[:2]}/{full[2:]}/{name}", git("rev-parse", commit))
@@ -209,8 +203,11 @@ def test_an_experiment_is_found_by_its_name(repository):
     make_experiment("lucky-owl", "better", "worse")
     git("update-ref", "refs/exps/exec/EXEC_BRANCH", "better")  # one of DVC's own notes
     assert find_commit("lucky-owl") == git("rev-parse", "worse")
+    assert "fold1/000.wav" in read_revision("lucky-owl", command.PREDICTIONS)
     make_experiment("lucky-owl", "empty", "better")
-    with pytest.raises(EarError, match=r"lucky-owl: 2 experiments have this name, on .*; give the hash of one"):
+    assert find_commit("lucky-owl") == git("rev-parse", "worse")  # the one that started from HEAD
+    git("checkout", "--quiet", "worse")
+    with pytest.raises(EarError, match=r"lucky-owl: several experiments have this name; give the hash of one"):
         find_commit("lucky-owl")
 
 
@@ -219,7 +216,7 @@ def test_an_experiment_is_found_by_its_name(repository):
     [
         (["nothing", "better"], "nothing: no commit, branch, tag or experiment; see 'git log' and 'dvc exp list"),
         (["EXEC_BRANCH", "better"], "EXEC_BRANCH: no commit, branch, tag or experiment"),
-        (["better", "empty"], r"empty: has no metrics/evaluate/predictions\.csv; compare revisions at which"),
+        (["better", "empty"], r"empty: has no metrics/evaluate/predictions\.csv; name a revision at which"),
         (["better", "-x"], None),
     ],
 )
@@ -252,7 +249,7 @@ def test_a_workspace_without_predictions_is_named(repository, content, message):
 def test_outside_of_a_repository_it_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(EarError, match="not in a Git repository; run from the root of the repository"):
+    with pytest.raises(EarError, match=r"cannot read its Git repository \(not a git repository"):
         command.main(["HEAD", "workspace"])
 
 

@@ -322,7 +322,7 @@ def test_tested_metrics_come_first_with_their_p():
 # The command, on repositories that have results but no pipeline to run; DVC's diffs are read out of Git by a stand-in.
 
 
-PARAMS = ROOT / "params.yaml"
+PARAMS = Path("params.yaml")
 
 
 def git(*arguments):
@@ -348,11 +348,9 @@ def commit(message):
     return git("rev-parse", "HEAD")
 
 
-def fake_dvc(*command):
-    """What DVC says of a state of `write_state`."""
-    kind, revision = command[1], command[-1]
-    if kind == "repro":
-        return "Stage 'featurize' didn't change, skipping\n"
+def fake_diff(*command):
+    """What `dvc metrics diff` and `dvc params diff` say of a state of `write_state`."""
+    kind, revision = command[0], command[-1]
     path = report.SCORES if kind == "metrics" else PARAMS
     old, new = (report.yaml.safe_load(report.read_or_none(at, path) or "{}") for at in (revision, "workspace"))
     if kind == "params":
@@ -368,7 +366,8 @@ def repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, value in GIT_IDENTITY.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(report, "call", fake_dvc)
+    monkeypatch.setattr(report, "dvc", fake_diff)
+    monkeypatch.setattr(report, "follow_dvc", lambda *command, show: (0, "Stage 'featurize' didn't change, skipping\n"))
     git("init", "--quiet", "--initial-branch", "main")
     write_state()
     commit("base")
@@ -463,8 +462,7 @@ def test_results_of_the_base_that_were_made_here_are_compared(repository, capsys
 
 
 def test_what_has_to_run_first_is_said(repository, capsys, monkeypatch):
-    stale = "Running stage 'featurize':\n> x\n"
-    monkeypatch.setattr(report, "call", lambda *command: stale if command[1] == "repro" else fake_dvc(*command))
+    monkeypatch.setattr(report, "follow_dvc", lambda *command, show: (0, "Running stage 'featurize':\n> x\n"))
     assert "Not up to date: `featurize`" in printed(capsys, "main")
 
 

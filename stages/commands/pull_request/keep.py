@@ -10,16 +10,22 @@ commits that it fetches itself, checks nothing out, and imports nothing but Pyth
 """
 
 import argparse
-import os
-import subprocess
 import tempfile
 from pathlib import Path
 
+from stages.commands.git import GitError, git
 from stages.commands.pull_request.markdown import load_facts
 from stages.lib.core.errors import DataError, EarError, run
 
 RESULTS = ["dvc.lock", "metrics"]
-WHO = {"NAME": "github-actions[bot]", "EMAIL": "41898282+github-actions[bot]@users.noreply.github.com"}
+WHO = {
+    f"GIT_{role}_{key}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for key, value in {
+        "NAME": "github-actions[bot]",
+        "EMAIL": "41898282+github-actions[bot]@users.noreply.github.com",
+    }.items()
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -45,39 +51,29 @@ def commit_on(parent: str, folder: Path, remote: str) -> str | None:
     git("fetch", "--quiet", "--no-tags", "--depth=1", remote, parent)
     with tempfile.TemporaryDirectory() as scratch:
         index = {"GIT_INDEX_FILE": f"{scratch}/index", "GIT_WORK_TREE": str(folder.resolve())}
-        git("read-tree", parent, **index)
-        git("add", "--all", "--force", "--", *[name for name in RESULTS if (folder / name).exists()], **index)
-        tree = git("write-tree", **index)
+        git("read-tree", parent, environment=index)
+        present = [name for name in RESULTS if (folder / name).exists()]
+        git("add", "--all", "--force", "--", *present, environment=index)
+        tree = git("write-tree", environment=index)
     if tree == git("rev-parse", f"{parent}^{{tree}}"):
         return None
     # At the time of its parent: the same results make the same commit, however often a run is repeated.
     date = git("show", "--no-patch", "--format=%cI", parent)
-    dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
-    return git("commit-tree", tree, "-p", parent, "-m", "Refresh dvc.lock and metrics, as the report ran them", **dates)
+    signature = WHO | {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+    message = "Refresh dvc.lock and metrics, as the report ran them"
+    return git("commit-tree", tree, "-p", parent, "-m", message, environment=signature)
 
 
 def push_to_branch(commit: str, args: argparse.Namespace) -> None:
     """Put the commit on the branch, if that still ends where it was run."""
     try:
         git("push", "--quiet", args.remote, f"{commit}:refs/heads/{args.branch}")
-    except EarError:
+    except GitError as error:
         raise EarError(
-            f"{args.branch}: has moved on since {args.head_sha}, or is protected; the results are in "
+            f"{args.branch}: the results of {args.head_sha} cannot be pushed there ({error.reason}); they are in "
             f"refs/reports/pr-{args.number}"
         ) from None
     print(f"committed to {args.branch}")
-
-
-def git(*arguments: str, **settings: str) -> str:
-    """What a command of Git prints, with settings of the environment. Raises `EarError` where it fails."""
-    who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in WHO.items()}
-    done = subprocess.run(
-        ["git", *arguments], env=os.environ | who | settings, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-        raise EarError(f"'git {arguments[0]}' failed: {said}; see the rights of the token and the rules of the branch")
-    return done.stdout.strip()
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -5,8 +5,6 @@ change. Prints the Markdown that the report workflow posts on pull requests; nee
 """
 
 import argparse
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import yaml
 
 from stages.commands.compare.paired_test import Comparison, compare, parse_predictions
+from stages.commands.dvc import dvc, failure, follow_dvc
 from stages.commands.pull_request.collect import (
     class_changes,
     metric_changes,
@@ -50,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         text = render(facts, picture_url=lambda picture, side: f"pictures/{side}/{picture.path}")
         (folder / "report.md").write_text(text, encoding="utf-8", newline="\n")
     if args.plots:
-        call("dvc", "plots", "diff", results, "--out", str(args.out / "plots"))
+        dvc("plots", "diff", results, "--out", str(args.out / "plots"))
     print(f"report: {args.out / 'report.md'}, with the pictures and facts.json beside it", file=sys.stderr)
 
 
@@ -99,23 +98,18 @@ def compare_predictions(results: str) -> tuple[Comparison | None, str]:
 
 def dvc_diff(kind: str, revision: str, *options: str) -> dict[str, Any]:
     """What `dvc params diff` or `dvc metrics diff` finds between a revision and the workspace."""
-    command = ["dvc", kind, "diff", *options, "--json", revision]
-    return read_json_output(call(*command), " ".join(command))
+    command = [kind, "diff", *options, "--json", revision]
+    return read_json_output(dvc(*command), f"dvc {' '.join(command)}")
 
 
 def find_stale() -> list[str]:
     """The stages that `dvc repro` would come to first, as far as it can tell without data."""
-    return stale_stages(call("dvc", "repro", "--allow-missing", "--dry"))
-
-
-def call(*command: str) -> str:
-    """What a command of DVC prints. Raises `EarError` where it fails, but not over a stage, which the output names."""
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8", env=environment)
-    if done.returncode and not stale_stages(done.stderr):
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["it said nothing"]
-        raise EarError(f"'{' '.join(command)}' failed: {lines[0].removeprefix('ERROR: ')}; correct that first")
-    return done.stdout + done.stderr if done.returncode else done.stdout
+    command = ["repro", "--allow-missing", "--dry"]
+    status, output = follow_dvc(*command, show=False)
+    stages = stale_stages(output)
+    if status and not stages:  # it fails over a stage too, which the output names
+        raise failure(command, output)
+    return stages
 
 
 def read_stages(revision: str, path: Path) -> dict[str, Any]:

@@ -14,12 +14,11 @@ nothing to do.
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+from stages.commands.dvc import dvc, follow_dvc
+from stages.commands.git import git
 from stages.commands.pull_request.collect import read_log, stale_stages
 from stages.commands.revisions import find_merge_base
 from stages.lib.core.errors import EarError, run
@@ -27,7 +26,11 @@ from stages.lib.core.files import write_json
 
 RESULTS = ["dvc.lock", "metrics"]
 KEPT_REF = "refs/urban-ear/base-results"  # the commit of the base's results as they came out here
-WHO = {"NAME": "urban-ear", "EMAIL": "urban-ear@users.noreply.github.com"}
+WHO = {
+    f"GIT_{role}_{key}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for key, value in {"NAME": "urban-ear", "EMAIL": "urban-ear@users.noreply.github.com"}.items()
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -43,7 +46,7 @@ def pull(args: argparse.Namespace) -> None:
         print("rerun: no DVC remote is set, so nothing is pulled")
         return
     for folder in (Path(), args.folder):
-        status, _ = call("dvc", "pull", "--run-cache", "--allow-missing", folder=folder)
+        status, _ = follow_dvc("pull", "--run-cache", "--allow-missing", folder=folder)
         if status:
             raise EarError("'dvc pull' failed, see above; what is missing can be computed, if its data can be had")
 
@@ -73,7 +76,7 @@ def push(args: argparse.Namespace) -> None:
         print("rerun: no DVC remote is set, so nothing is pushed")
         return
     for folder in (Path(), args.folder):
-        if folder.exists() and call("dvc", "push", "--run-cache", folder=folder)[0]:
+        if folder.exists() and follow_dvc("push", "--run-cache", folder=folder)[0]:
             raise EarError("'dvc push' failed, see above; check the address and the rights of the remote")
 
 
@@ -82,7 +85,7 @@ def check(args: argparse.Namespace) -> None:
     if not has_remote():
         print("rerun: no DVC remote is set, so nothing is checked")
         return
-    missing = json.loads(output_of("dvc", "data", "status", "--not-in-remote", "--json")).get("not_in_remote", [])
+    missing = json.loads(dvc("data", "status", "--not-in-remote", "--json")).get("not_in_remote", [])
     if missing:
         raise EarError(f"{', '.join(sorted(missing))}: not in the DVC remote; run 'dvc push' where the pipeline ran")
 
@@ -106,8 +109,8 @@ def check_out(commit: str, folder: Path) -> None:
     settings = Path(".dvc/config.local")
     if settings.is_file():
         shutil.copy2(settings, folder / settings)
-    cache = (Path.cwd() / output_of("dvc", "cache", "dir")).resolve()
-    output_of("dvc", "cache", "dir", "--local", str(cache), folder=folder)
+    cache = (Path.cwd() / dvc("cache", "dir")).resolve()
+    dvc("cache", "dir", "--local", str(cache), folder=folder)
 
 
 def reproduce(folder: Path, pull: bool, *, trust_lock: bool) -> tuple[bool, dict[str, str]]:
@@ -116,13 +119,13 @@ def reproduce(folder: Path, pull: bool, *, trust_lock: bool) -> tuple[bool, dict
     With `trust_lock` nothing runs where the lock says that nothing changed, even if its data is not at hand.
     """
     if trust_lock:
-        status, output = call("dvc", "repro", "--allow-missing", "--dry", folder=folder)
+        status, output = follow_dvc("repro", "--allow-missing", "--dry", folder=folder)
         if not status and not stale_stages(output):
             return False, read_log(output)
-    call("dvc", "checkout", "--allow-missing", "--quiet", folder=folder)
+    follow_dvc("checkout", "--allow-missing", "--quiet", folder=folder)
     # What other runs of the same made is known only now, by the state of the inputs: --pull brings it.
     options = ["--pull"] if pull and has_remote() else []
-    status, output = call("dvc", "repro", *options, folder=folder)
+    status, output = follow_dvc("repro", *options, folder=folder)
     return bool(status), read_log(output)
 
 
@@ -131,48 +134,15 @@ def commit_results(folder: Path) -> str | None:
     if not git("status", "--porcelain", "--", *RESULTS, folder=folder):
         return None
     git("add", "--all", "--", *RESULTS, folder=folder)
-    git("commit", "--quiet", "--no-verify", "--message", "Results of the base, run for a report", folder=folder)
+    message = "Results of the base, run for a report"
+    git("commit", "--quiet", "--no-verify", "--message", message, folder=folder, environment=WHO)
     git("fetch", "--quiet", "--no-tags", str(folder.resolve()), f"+HEAD:{KEPT_REF}")
     return git("rev-parse", KEPT_REF)
 
 
 def has_remote() -> bool:
     """Whether DVC has a remote to pull from when none is named."""
-    return any(line.startswith("core.remote=") for line in output_of("dvc", "config", "--list").splitlines())
-
-
-def call(*command: str, folder: Path = Path()) -> tuple[int, str]:
-    """Run a command and show what it prints as it comes; returns its status and what it printed."""
-    print(f"rerun: {' '.join(command)} in {folder}", flush=True)
-    lines = []
-    with subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        for line in process.stdout:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            lines.append(line)
-    return process.returncode, "".join(lines)
-
-
-def git(*arguments: str, folder: Path = Path()) -> str:
-    """What a command of Git prints."""
-    return output_of("git", *arguments, folder=folder)
-
-
-def output_of(*command: str, folder: Path = Path()) -> str:
-    """What a command prints. Raises `EarError` where it fails."""
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-        raise EarError(f"'{' '.join(command)}' failed: {said}; correct that first")
-    return done.stdout.strip()
-
-
-def environment() -> dict[str, str]:
-    """That of this process, with a name to commit with."""
-    who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in WHO.items()}
-    return os.environ | who | {"DVC_NO_ANALYTICS": "1"}
+    return any(line.startswith("core.remote=") for line in dvc("config", "--list").splitlines())
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
