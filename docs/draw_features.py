@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stages.lib.frontend.mel import hz_to_mel, mel_edges, mel_filters
-from stages.lib.plotting import save_figure
+from stages.lib.plotting import ACCENT, INK, save_figure
 
 DOCS = Path(__file__).parent
-INK, OTHER = "#1f3a5f", "#d1495b"
 SR, N_FFT, N_MELS, FMAX = 22050, 1168, 150, 8000.0  # the defaults of params.yaml
 
 
@@ -27,7 +26,7 @@ def plot_sampling() -> Figure:
     figure = Figure(figsize=(8, 2.6), layout="constrained")
     axes = figure.subplots()
     axes.plot(1000 * t, np.cos(2 * np.pi * tone * t), color=INK, linewidth=1, label=f"{tone:,} Hz, what was played")
-    axes.plot(1000 * t, np.cos(2 * np.pi * alias * t), color=OTHER, linewidth=1, label=f"{alias:,} Hz, what is heard")
+    axes.plot(1000 * t, np.cos(2 * np.pi * alias * t), color=ACCENT, linewidth=1, label=f"{alias:,} Hz, what is heard")
     axes.plot(1000 * at, np.cos(2 * np.pi * tone * at), "o", color="black", markersize=5, label="samples of both")
     axes.set(xlabel="time (ms)", ylabel="amplitude", title="Sampled at 12 kHz, 9 kHz cannot be told from 3 kHz")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
@@ -40,7 +39,7 @@ def plot_windows() -> Figure:
     left, right = figure.subplots(1, 2)
     n = np.arange(N_FFT)
     frequency = 53.5 * SR / N_FFT  # half way between two bins, the worst case
-    for name, window, color in (("none", np.ones(N_FFT), OTHER), ("Hamming", np.hamming(N_FFT + 1)[:-1], INK)):
+    for name, window, color in (("none", np.ones(N_FFT), ACCENT), ("Hamming", np.hamming(N_FFT + 1)[:-1], INK)):
         left.plot(
             1000 * n / SR, window * np.sin(2 * np.pi * frequency * n / SR), color=color, linewidth=0.7, label=name
         )

@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 from stages.evaluate.curves import each_class, precision_recall, roc
 from stages.evaluate.scores import Results, calibration_error, probability_table
 from stages.evaluate.soundscapes import SoundscapeExample
+from stages.lib.frontend.mel_axis import set_hz_ticks
 from stages.lib.inference.events import UNSURE
+from stages.lib.plotting import ACCENT, FAINT, INK
 
-INK = "#1f3a5f"
-ACCENT = "#c8553d"
-FAINT = "#c9d3df"
 ROW = 0.24  # inches a row of text
 FEW = 20  # classes up to which there is room for large type
 NOTHING = "no model has a test fold: nothing to show"
@@ -226,7 +225,9 @@ def plot_soundscape(shown: SoundscapeExample | None, data: str) -> Figure:
     end_s = len(shown.features) * featurize["hop_length"] / featurize["sr"]
     extent = (0, end_s, 0, shown.features.shape[1])
     top.imshow(shown.features.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
-    top.set(ylabel="coefficient" if facts["kind"] == "mfcc" else "band")
+    top.set_ylabel("coefficient" if facts["kind"] == "mfcc" else "frequency (Hz)")
+    if facts["kind"] != "mfcc":
+        set_hz_ticks(top, **{key: featurize[key] for key in ("n_mels", "fmin", "fmax", "mel_scale")})
     at = {name: len(labels) - 1 - i for i, name in enumerate(labels)}
     for events, offset, color, name in (
         (soundscape.placed, 0.05, INK, "sounds"),

@@ -6,8 +6,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stages.lib.core.errors import DataError
+from stages.lib.plotting import ACCENT, INK
 
-SIDES = ("training", "validation")
+SIDES = {"training": INK, "validation": ACCENT}
 SCORES = ("loss", "accuracy")
 
 
@@ -46,9 +47,9 @@ def plot_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:
     axes = figure.subplots(max(1, len(curves)), len(SCORES), squeeze=False)
     for (name, table), row in zip(curves.items(), axes, strict=True):
         for score, axis in zip(SCORES, row, strict=True):
-            for side in SIDES:
+            for side, color in SIDES.items():
                 if f"{side}_{score}" in table:
-                    axis.plot(table.index, table[f"{side}_{score}"], marker=".", label=side)
+                    axis.plot(table.index, table[f"{side}_{score}"], marker=".", color=color, label=side)
             axis.set(title=f"{name}: {score}", xlabel="epoch", ylabel=f"{score} of segments")
             axis.xaxis.get_major_locator().set_params(integer=True)
             axis.grid(alpha=0.3)

@@ -10,15 +10,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stages.lib.frontend.mel import empty_bands, hz_to_mel, mel_filters
+from stages.lib.frontend.mel import empty_bands, mel_filters
+from stages.lib.frontend.mel_axis import set_hz_ticks
 from stages.lib.frontend.spectrogram import FeaturizeParams
+from stages.lib.plotting import EMPTY, INK
 
-INK = "#1f3a5f"
-EMPTY = "#2fb5a5"  # of bands that no sound reaches; not a colour of the map
 BANDS = (10, 150, 1000)
 COLUMNS = 400  # of a wave
 RANGE_DB = 80.0  # shown below the loudest
-TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def plot_classes(examples: Sequence[Example], params: FeaturizeParams, title: st
             extent=(0, seconds, 0, params.sr / 2),
         )  # fmt: skip
         spectrogram.set_yticks([0, params.sr / 4, params.sr / 2], ["0", f"{params.sr / 4:.0f}", f"{params.sr / 2:.0f}"])
-        _draw_features(features, example.features, params, every=2)
+        _draw_features(features, example.features, params, gap=0.2)
         for axes in (wave, spectrogram, features):
             axes.tick_params(labelsize=7)
             axes.tick_params(labelbottom=example is examples[-1] or example.y.size != examples[-1].y.size)
@@ -127,7 +126,7 @@ def _draw_envelope(axes: Axes, y: np.ndarray, sr: int) -> None:
     axes.set_yticks([-largest, 0, largest], [f"{-largest:.2g}", "0", f"{largest:.2g}"])
 
 
-def _draw_features(axes: Axes, features: np.ndarray, params: FeaturizeParams, every: int = 1) -> None:
+def _draw_features(axes: Axes, features: np.ndarray, params: FeaturizeParams, gap: float = 0.1) -> None:
     image, limits = features.T, {}
     if params.kind in ("log", "db"):
         to_db = 20 / params.power / np.log(10) if params.kind == "log" else 1.0
@@ -139,7 +138,7 @@ def _draw_features(axes: Axes, features: np.ndarray, params: FeaturizeParams, ev
         extent=(0, _seconds(len(features), params), 0, params.n_features), **limits,
     )  # fmt: skip
     if params.kind != "mfcc":
-        _set_hz_ticks(axes, params, params.n_mels, every)
+        _set_hz_ticks(axes, params, params.n_mels, gap)
 
 
 def _add_scale(figure: Figure, axes: Axes, place: tuple[float, float, float, float]) -> None:
@@ -151,12 +150,8 @@ def _add_scale(figure: Figure, axes: Axes, place: tuple[float, float, float, flo
     bar.ax.tick_params(labelsize=7)
 
 
-def _set_hz_ticks(axes: Axes, params: FeaturizeParams, n_mels: int, every: int = 1) -> None:
-    low, high = hz_to_mel(params.fmin, params.mel_scale), hz_to_mel(params.fmax, params.mel_scale)
-    shown = [hz for hz in TICKS_HZ if params.fmin < hz <= params.fmax][-5::every]
-    # Band b has its middle b + 1 steps of mel above fmin, and is drawn from b to b + 1.
-    at = [(hz_to_mel(hz, params.mel_scale) - low) / (high - low) * (n_mels + 1) - 0.5 for hz in shown]
-    axes.set_yticks(np.clip(at, 0, n_mels), [f"{hz}" for hz in shown])
+def _set_hz_ticks(axes: Axes, params: FeaturizeParams, n_mels: int, gap: float = 0.1) -> None:
+    set_hz_ticks(axes, n_mels=n_mels, fmin=params.fmin, fmax=params.fmax, mel_scale=params.mel_scale, gap=gap)
 
 
 def _below_loudest(level_db: np.ndarray) -> np.ndarray:

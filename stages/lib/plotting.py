@@ -1,15 +1,57 @@
-"""Writing pictures, the same bytes for the same picture. What a stage draws is in a module of its own, since editing a
-picture of evaluate must not rerun train.
+"""What pictures share: their colours, names drawn as they are written, and PNG files of the same bytes each time.
+
+What a stage draws is in a module of its own, since editing a picture of evaluate must not rerun train.
 """
 
 from pathlib import Path
 
+import matplotlib as mpl
+from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from stages.lib.core.files import atomic_write
 
+INK = "#1f3a5f"  # what the picture is about
+ACCENT = "#c8553d"  # what it is compared with
+FAINT = "#c9d3df"  # background: other curves, bars behind points
+DOUBT = "#9aa5b1"  # what the model is unsure of
+EMPTY = "#2fb5a5"  # bands that no FFT bin falls into; not a colour of the map of levels
+
+# Names of classes and files are text: with mathematics on, "$1 to $2" loses its signs and a single "$" can end in an
+# error. Tick labels of logarithmic axes would need it, so plots give those a formatter of plain numbers.
+mpl.rcParams["text.parse_math"] = False
+
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Write a PNG without the metadata that would differ between versions of the library."""
-    with atomic_write(path) as beside:
-        figure.savefig(beside, format="png", dpi=100, metadata={"Software": None})
+    """Write a PNG without the metadata that would differ between versions of the library.
+
+    Characters that no font of matplotlib has, such as emoji, are written as their code points: "U+1F436".
+    """
+    _replace_missing_characters(figure)
+    with atomic_write(path) as tmp_path:
+        figure.savefig(tmp_path, format="png", dpi=100, metadata={"Software": None})
+
+
+def legible(text: str) -> str:
+    """`text` with every character that the fonts of matplotlib lack replaced by its code point, such as "U+1F436"."""
+    if text.isascii():
+        return text
+    families = [font_manager.FontProperties(family=[name]) for name in mpl.rcParams["font.family"]]
+    fonts = [font_manager.get_font(font_manager.findfont(family)) for family in families]
+    return "".join(
+        character if character.isspace() or any(font.get_char_index(ord(character)) for font in fonts) else
+        f"U+{ord(character):04X}"
+        for character in text
+    )  # fmt: skip
+
+
+def _replace_missing_characters(figure: Figure) -> None:
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            labels = [label.get_text() for label in axis.get_ticklabels()]
+            if labels != (replaced := [legible(label) for label in labels]):
+                axis.set_ticks(axis.get_ticklocs(), replaced)
+    for text in figure.findobj(Text):
+        if text.get_text() != (replaced := legible(text.get_text())):
+            text.set_text(replaced)

@@ -5,11 +5,11 @@ import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from stages.lib.plotting import INK
 from stages.validate.checks import Dataset
 
 WIDTH = 8.0  # inches
 ROW = 0.22  # inches a class
-INK = "#1f3a5f"
 
 
 def plot_durations(accepted: pd.DataFrame, dataset: Dataset) -> Figure:
@@ -29,6 +29,7 @@ def plot_durations(accepted: pd.DataFrame, dataset: Dataset) -> Figure:
     figure.suptitle(_title(f"Durations of {len(accepted)} accepted clips", dataset))
     top.stairs(counts.sum(axis=0), edges, fill=True, color=INK)
     top.set_yscale("symlog")  # most clips of a dataset often have one length; the others should be seen too
+    top.yaxis.set_major_formatter(lambda n, _: f"{n:,.0f}")
     top.set_ylabel("clips")
     mesh = below.pcolormesh(
         edges, np.arange(len(counts) + 1) - 0.5, shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1)

@@ -67,7 +67,7 @@ def test_two_bright_lines_lie_at_the_ticks_of_the_tones():
     peaks = np.flatnonzero((middle[1:-1] > middle[:-2]) & (middle[1:-1] > middle[2:]) & (middle[1:-1] > -6)) + 1.5
     axes = figure.axes[2]
     ticks = dict(zip((label.get_text() for label in axes.get_yticklabels()), axes.get_yticks(), strict=True))
-    assert peaks == pytest.approx([ticks["500"], ticks["1000"]], abs=3)
+    assert peaks == pytest.approx([ticks["500"], ticks["1,000"]], abs=3)
 
 
 def test_empty_bands_are_counted_and_left_out_of_the_colours():

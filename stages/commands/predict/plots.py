@@ -7,12 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stages.commands.predict.formats import spoken
-from stages.lib.frontend.mel import hz_to_mel
+from stages.lib.frontend.mel_axis import set_hz_ticks
 from stages.lib.inference.events import UNSURE, Event
+from stages.lib.plotting import DOUBT, INK
 
-INK, DOUBT = "#1f3a5f", "#9aa5b1"
 COLUMNS = 2000  # at least half as many are drawn of a long recording, twice what the width of the picture shows
-TICKS_HZ = (125, 500, 2000, 8000)
 
 
 class Columns:
@@ -68,7 +67,7 @@ def plot_prediction(
     )  # fmt: skip
     heard.set_ylabel("coefficient" if facts["kind"] == "mfcc" else "frequency (Hz)")
     if facts["kind"] != "mfcc":
-        _set_hz_ticks(heard, featurize)
+        set_hz_ticks(heard, **{key: featurize[key] for key in ("n_mels", "fmin", "fmax", "mel_scale")}, fontsize=8)
     heard.set_title("features as the model takes them", fontsize=9, loc="left")
 
     image = probabilities.values.T
@@ -91,12 +90,3 @@ def plot_prediction(
     found.set_title("events", fontsize=9, loc="left")
     found.set(xlabel="time (s)", xlim=(0, duration_s))
     return figure
-
-
-def _set_hz_ticks(axes: Any, featurize: dict[str, Any]) -> None:
-    """Mark frequencies on an axis of bands, which are equally far apart in mel."""
-    scale = featurize["mel_scale"]
-    low, high = (float(hz_to_mel(featurize[key], scale)) for key in ("fmin", "fmax"))
-    shown = [hz for hz in TICKS_HZ if featurize["fmin"] < hz <= featurize["fmax"]]
-    bands = [(float(hz_to_mel(hz, scale)) - low) / (high - low) * featurize["n_mels"] for hz in shown]
-    axes.set_yticks(bands, [f"{hz:,}" for hz in shown], fontsize=8)

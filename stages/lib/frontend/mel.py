@@ -40,6 +40,15 @@ def mel_edges(n_mels: int, fmin: float, fmax: float, scale: str) -> np.ndarray:
     return mel_to_hz(np.linspace(hz_to_mel(fmin, scale), hz_to_mel(fmax, scale), n_mels + 2), scale)
 
 
+def band_at(frequencies: np.ndarray | float, *, n_mels: int, fmin: float, fmax: float, mel_scale: str) -> np.ndarray:
+    """The band, as a fraction of bands, whose peak is at each frequency (Hz): float64 of the same shape.
+
+    0 is the peak of the lowest band, `n_mels` - 1 that of the highest; `fmin` is at -1 and `fmax` at `n_mels`.
+    """
+    low, high = hz_to_mel(fmin, mel_scale), hz_to_mel(fmax, mel_scale)
+    return (hz_to_mel(frequencies, mel_scale) - low) / (high - low) * (n_mels + 1) - 1
+
+
 def mel_filters(
     *, sr: int, n_fft: int, n_mels: int, fmin: float, fmax: float, mel_scale: str, mel_norm: str
 ) -> scipy.sparse.csr_array:
