@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
-import yaml
 from pydantic import Field
 
 from stages.lib.core.errors import DataError
+from stages.lib.core.files import read_yaml
 from stages.lib.core.validation import describe_errors
 
 
@@ -34,13 +34,9 @@ class Protocol(pydantic.BaseModel, extra="forbid", strict=True):
 
 def read_published(path: Path) -> list[Protocol]:
     """Read the table. Raises `DataError` where it cannot be read or has another form."""
+    tree = read_yaml(path, error=DataError, advice="restore it from Git")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
         return pydantic.TypeAdapter(list[Protocol]).validate_python(tree)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; restore it from Git") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except pydantic.ValidationError as error:
         problems = describe_errors(error, see="data/published.yaml of the repository")
         raise DataError(f"{path}: {problems}; correct the table") from None

@@ -17,11 +17,11 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 import pydantic
 import soundfile
-import yaml
 from pydantic import Field
 
 from stages.fetch.archives import Limits, is_clutter
 from stages.lib.core.errors import SourceError
+from stages.lib.core.files import read_yaml
 from stages.lib.core.params import section
 from stages.lib.core.validation import describe_errors
 
@@ -111,14 +111,7 @@ class Source:
 
 def read_source(path: Path) -> Source:
     """Read a file of data/sources/; raises `SourceError` that names each key at fault."""
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SourceError(f"{path}: no such file; set fetch.source to a file of data/sources/") from None
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read as a file of data/sources/ ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    tree = read_yaml(path, error=SourceError, advice="set fetch.source to a file of data/sources/")
     if not isinstance(tree, dict):
         raise SourceError(f"{path}: expected keys such as name and layout, found {str(tree)[:40]!r}")
     try:

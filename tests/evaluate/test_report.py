@@ -264,7 +264,7 @@ def test_every_published_figure_has_a_source():
     ("content", "message"),
     [
         (None, r"published\.yaml: No such file or directory; restore it from Git"),
-        ("- [", r"published\.yaml: not valid YAML: "),
+        ("- [", r"published\.yaml line 1: not valid YAML: "),
         ("- dataset: x", r"published\.yaml: \[0\]\.title is missing; .*; correct the table"),
         ("3", r"published\.yaml: expected a list, found 3; correct the table"),
     ],

@@ -237,12 +237,12 @@ WRONG = {
         "urbansound8k",
         r"gone: no such file or folder; set it to .*urbansound8k.yaml \(downloads it\) or an arch",
     ),
-    "a folder with the name of a source": ("folder.yaml", "folder", r"folder.yaml: cannot be read .*Is a directory"),
+    "a folder with the name of a source": ("folder.yaml", "folder", r"folder.yaml: Is a directory; set fetch.source"),
     "cut near its start": ("cut.tgz", "urbansound8k", r"cut.tgz: damaged or cut short .*; fetch or copy the archive"),
     "no such source": (
         "gone.yaml",
         "urbansound8k",
-        r"gone.yaml: no such file; set fetch.source to a file of data/sources/",
+        r"gone.yaml: No such file or directory; set fetch.source to a file of data/sources/",
     ),
     "no archive": (
         "text.tar.gz",

@@ -530,9 +530,9 @@ def test_faulty_source_is_an_error(tmp_path: Path, case: str) -> None:
 
 def test_source_that_is_no_yaml_or_not_there(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("a: [")
-    with pytest.raises(SourceError, match=r"s.yaml: not valid YAML"):
+    with pytest.raises(SourceError, match=r"s.yaml line 1: not valid YAML"):
         read_source(tmp_path / "s.yaml")
-    with pytest.raises(SourceError, match=r"gone.yaml: no such file; set fetch.source"):
+    with pytest.raises(SourceError, match=r"gone.yaml: No such file or directory; set fetch.source"):
         read_source(tmp_path / "gone.yaml")
 
 

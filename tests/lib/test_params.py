@@ -43,7 +43,7 @@ def test_a_whole_number_may_stand_where_a_float_is_declared(tmp_path):
     assert (power, type(power)) == (2.0, float)
 
 
-@pytest.mark.parametrize("text", ["1e-06", "1e-3", "1.0e-3", "+2E+5", ".5e1", "-3.e2"])
+@pytest.mark.parametrize("text", ["1e-06", "1e-3", "1.0e-3", "+2E+5", ".5", "-3.e2"])
 def test_a_small_number_is_one_however_it_is_written(tmp_path, text):
     """`dvc exp run -S oven.power=1e-6` writes 1e-06."""
     assert load(tmp_path, power=text).power == float(text)
@@ -82,12 +82,24 @@ def test_names_the_key_what_was_expected_and_what_was_found(tmp_path, changed, m
         ("fridge: {}", "expected a section 'oven'"),
         ("oven: 3", "expected a section 'oven' with keys below it, found 3"),
         ("", "expected a section 'oven'"),
-        ("oven: [", "not valid YAML"),
+        ("oven:\n  trays: [", "params.yaml line 2: not valid YAML: expected the node content, but found"),
+        ("oven:\n  power: 1\n  power: 2", 'line 3: not valid YAML: found duplicate key "power" with value "2"'),
+        ("oven:\n\tpower: 1", "line 2: not valid YAML: found character"),
+        ("oven: !!python/object:os.system x", "line 1: not valid YAML: could not determine a constructor for the tag"),
+        ("--- 1\n--- 2", "line 2: not valid YAML: but found another document"),
+        ("oven: \0", "params.yaml: not valid YAML: unacceptable character"),
     ],
 )
 def test_a_file_without_the_section_is_named(tmp_path, text, message):
     (tmp_path / "params.yaml").write_text(text)
-    with pytest.raises(ParamsError, match=message):
+    with pytest.raises(ParamsError, match=message) as caught:
+        load_params(tmp_path / "params.yaml", Oven)
+    assert "\n" not in str(caught.value)
+
+
+def test_text_that_is_not_utf_8_is_named(tmp_path):
+    (tmp_path / "params.yaml").write_bytes("oven: é".encode("latin-1"))
+    with pytest.raises(ParamsError, match=r"params\.yaml: not valid YAML: 'utf-8' codec"):
         load_params(tmp_path / "params.yaml", Oven)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import filelock
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from stages.lib.core.errors import DataError, EarError, SourceError
 
@@ -74,6 +76,27 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run 'dvc repro'") from None
+
+
+def read_yaml(path: Path, *, error: type[EarError], advice: str) -> Any:
+    """Read a YAML file of one document, as YAML 1.2 and as DVC does: 1e-06 is a number, "no" is text.
+
+    Raises `error` with one line: where the file cannot be read it ends with `advice`; where it is not YAML, or holds a
+    key twice, it names the line.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as found:
+        raise error(f"{path}: {found.strerror}; {advice}") from None
+    except MarkedYAMLError as found:
+        line = "" if found.problem_mark is None else f" line {found.problem_mark.line + 1}"
+        raise error(f"{path}{line}: not valid YAML: {_one_line(found.problem)}") from None
+    except (YAMLError, UnicodeDecodeError) as found:
+        raise error(f"{path}: not valid YAML: {_one_line(found)}") from None
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
