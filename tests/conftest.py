@@ -1,6 +1,8 @@
 """What several tests share: parameters, a small dataset of tones, and the stages run on it."""
 
 import os
+import shutil
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,24 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
+from filelock import FileLock
 
 from helpers.repository import ROOT
 from helpers.tones import TONES_HZ, run_featurize
 from stages.lib.core.files import write_json
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """Test folders with one worker per processor, named files in one process: each worker imports TensorFlow anew."""
+    found = yield
+    return min(found, 4) if all(Path(name).is_dir() for name in config.args) else 0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"slow", "weekly"} <= {marker.name for marker in item.iter_markers()}:
+            raise pytest.UsageError(f"{item.nodeid} is marked slow and weekly, so both would run it; take one away")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -95,7 +111,19 @@ def tone_features(tones, small_params, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(small_params, tmp_path_factory):
-    """A workspace on a folder of tones in which the pipeline ran once, to clone and never to change."""
-    from helpers.workspace import run_small
+    """A workspace on a folder of tones in which the pipeline ran once, to clone and never to change.
 
-    return run_small(tmp_path_factory, small_params)
+    Workers share it: the first that wants it makes it, the others wait.
+    """
+    from helpers.workspace import Workspace, run_small
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of the run; that of a worker lies in it
+    root, done = folder / "finished", folder / "finished.done"
+    with FileLock(folder / "finished.lock"):
+        if not done.exists():
+            shutil.rmtree(root, ignore_errors=True)  # where a worker failed halfway
+            run_small(root, small_params)
+            done.touch()
+    return Workspace(root / "workspace", root / "recordings")

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 import soundfile
 import yaml
 
@@ -29,15 +28,23 @@ def write_tone(path, frequency, duration_s, seed):
 class Workspace:
     """A copy of the repository with its own Git history and DVC cache."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, source: Path | None = None) -> None:
+        """The workspace that is at `root`; `source` is its folder of recordings."""
         self.root = root
-        files = self.run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
+        self.source = source
+
+    @classmethod
+    def create(cls, root: Path) -> "Workspace":
+        """Copy the repository as it is here, with changes that are not committed."""
+        workspace = cls(root)
+        files = workspace.run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
         for name in filter(None, files.split("\0")):
             if (ROOT / name).is_file():  # not one that was deleted and is still in the index
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, root / name)
-        self.run("git", "init", "--quiet")
-        self.commit()
+        workspace.run("git", "init", "--quiet")
+        workspace.commit()
+        return workspace
 
     def run(self, *command, cwd=None, check=True):
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -71,6 +78,13 @@ class Workspace:
             params[section] |= values
         path.write_text(yaml.safe_dump(params))
 
+    def own_source(self, folder):
+        """Give the workspace recordings that no other has, for a test that changes them; only fetch runs again."""
+        self.source = shutil.copytree(self.source, folder)
+        self.set_params(fetch={"source": str(folder)})
+        assert self.repro() == ["fetch"]
+        self.commit()
+
     def edit(self, name, old, new):
         path = self.root / name
         assert old in path.read_text()
@@ -81,19 +95,26 @@ class Clone(Workspace):
     """A clone of another workspace, as a colleague has it: what is in Git, no data and no cache."""
 
     def __init__(self, origin: Workspace, root: Path) -> None:
-        self.root = root
+        super().__init__(root, origin.source)
         self.run("git", "clone", "--quiet", str(origin.root), str(root), cwd=origin.root)
-        self.source = origin.source
 
 
-def run_small(tmp_path_factory: pytest.TempPathFactory, small_params: dict) -> Workspace:
-    """A workspace on a folder of tones, run once and committed."""
-    source = tmp_path_factory.mktemp("recordings")
+class CloneWithData(Clone):
+    """A clone with a copy of the other's cache, and the data of it checked out."""
+
+    def __init__(self, origin: Workspace, root: Path) -> None:
+        super().__init__(origin, root)
+        shutil.copytree(origin.root / ".dvc/cache", root / ".dvc/cache")
+        self.run("dvc", "checkout")
+
+
+def run_small(folder: Path, small_params: dict) -> None:
+    """Make `workspace` in a folder, on the tones in `recordings` beside it, run it once and commit."""
+    source = folder / "recordings"
     for i, (name, frequency) in enumerate(TONES_HZ.items()):
         for j in range(9):
             write_tone(source / name / f"{j}.wav", frequency, 0.3 + 0.1 * j, seed=10 * i + j)
-    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
-    workspace.source = source
+    workspace = Workspace.create(folder / "workspace")
     fetch = {"dataset": "folder", "source": str(source), "n_folds": 3}
     workspace.set_params(
         **{key: small_params[key] for key in ("featurize", "split", "segment", "augment", "train", "evaluate")}
@@ -101,4 +122,3 @@ def run_small(tmp_path_factory: pytest.TempPathFactory, small_params: dict) -> W
     workspace.set_params(fetch=fetch, train={"epochs": 2}, validate={"max_rejected_share": 0.5})
     assert workspace.repro() == ALL
     workspace.commit()
-    return workspace

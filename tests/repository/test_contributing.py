@@ -36,7 +36,7 @@ def test_each_recipe_changes_code_and_tests_it_and_runs_it():
 @pytest.fixture(scope="module")
 def patched(tmp_path_factory) -> Workspace:
     """A copy of the repository with everything that the page says to write."""
-    workspace = Workspace(tmp_path_factory.mktemp("contribution"))
+    workspace = Workspace.create(tmp_path_factory.mktemp("contribution"))
     for block in blocks("yaml"):
         name = re.match(r"# (\S+)\n", block)[1]
         (workspace.root / name).write_text(block)

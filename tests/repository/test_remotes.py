@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from helpers.repository import ROOT
-from helpers.workspace import Clone
+from helpers.workspace import Clone, CloneWithData
 
 PAGE = (ROOT / "docs/remotes.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
@@ -49,9 +49,7 @@ def wipe(workspace) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["folder", "s3"])
 def test_what_one_pushes_another_pulls_and_has_nothing_to_run(finished, tmp_path, storage, request):
-    first = Clone(finished, tmp_path / "first")
-    shutil.copytree(finished.root / ".dvc/cache", first.root / ".dvc/cache")
-    first.run("dvc", "checkout")
+    first = CloneWithData(finished, tmp_path / "first")
     made = content(first)
     assert made == content(finished)
     if storage == "folder":
@@ -104,19 +102,15 @@ def test_a_clone_that_shares_the_cache_needs_no_remote(finished, tmp_path):
 
 @pytest.mark.slow
 def test_a_clone_without_the_source_runs_what_else_has_changed(finished, tmp_path):
-    clone = Clone(finished, tmp_path / "clone")
-    shutil.copytree(finished.root / ".dvc/cache", clone.root / ".dvc/cache")
+    clone = CloneWithData(finished, tmp_path / "clone")
+    clone.own_source(tmp_path / "recordings")
+    shutil.rmtree(clone.source)
+    assert "failed to reproduce 'fetch'" in clone.run("dvc", "repro", check=False)
+    assert not (clone.root / "data/raw").exists()  # DVC deletes outs before it looks for deps
     clone.run("dvc", "checkout")
-    moved = clone.source.rename(tmp_path / "elsewhere")
-    try:
-        assert "failed to reproduce 'fetch'" in clone.run("dvc", "repro", check=False)
-        assert not (clone.root / "data/raw").exists()  # DVC deletes outs before it looks for deps
-        clone.run("dvc", "checkout")
-        assert clone.repro("--allow-missing") == []
-        clone.set_params(evaluate={"seed": 2})
-        assert clone.repro("--allow-missing", "--dry") == ["evaluate"]
-    finally:
-        moved.rename(clone.source)
+    assert clone.repro("--allow-missing") == []
+    clone.set_params(evaluate={"seed": 2})
+    assert clone.repro("--allow-missing", "--dry") == ["evaluate"]
 
 
 SETTINGS = [block for block in BLOCKS if "dvc remote add" in block]
