@@ -1,4 +1,4 @@
-"""Do our scores of events agree with sed_eval and sed-scores-eval? Random events, counted by all.
+"""Do our scores of events agree with sed_eval and sed-scores-eval? Random events, counted by all three.
 
     uv run --no-project --with 'sed_eval==0.2.1' --with 'sed-scores-eval-np2==0.0.4' --with 'setuptools<82' \
         --with 'pandas>=3' python -m benchmarks.event_scores
@@ -10,7 +10,7 @@ import numpy as np
 import sed_eval
 from sed_scores_eval.intersection_based.intermediate_statistics import statistics_fn
 
-from stages.evaluate.event_scores import COLLAR_S, COUNTS, COVERED, SECOND_S, Span, count_events, times
+from stages.evaluate.event_scores import COLLAR_S, COUNTS, COVERED, SEGMENT_S, Span, count_events, times
 
 CLASSES = ["dog", "horn", "siren"]
 N_CASES = 500
@@ -22,14 +22,15 @@ def main() -> None:
     rng = np.random.default_rng(0)
     n_events, differing = 0, 0
     for case in range(N_CASES):
-        truth = draw_events(rng)
-        heard = disturb(truth, rng)
-        n_events += len(truth)
-        ours, theirs = count_events(truth, heard, CLASSES)[COUNTS].to_numpy(), count_by_libraries(truth, heard)
+        reference = draw_events(rng)
+        estimated = disturb(reference, rng)
+        n_events += len(reference)
+        ours = count_events(reference, estimated, CLASSES)[COUNTS].to_numpy()
+        theirs = count_by_libraries(reference, estimated)
         if not np.array_equal(ours, theirs):
             differing += 1
             print(f"case {case}: ours {ours.tolist()}, theirs {theirs.tolist()}")
-    print(f"{N_CASES} recordings, {n_events} true events: {differing} counted otherwise")
+    print(f"{N_CASES} recordings, {n_events} reference events: {differing} with other counts")
 
 
 def draw_events(rng: np.random.Generator) -> list[Span]:
@@ -41,14 +42,14 @@ def draw_events(rng: np.random.Generator) -> list[Span]:
     return spans
 
 
-def disturb(truth: list[Span], rng: np.random.Generator) -> list[Span]:
-    """What a model might hear: events moved, of another class, left out, and others that are not there."""
-    heard = []
-    for span in truth:
+def disturb(reference: list[Span], rng: np.random.Generator) -> list[Span]:
+    """What a model might detect: events moved, of another class, left out, and others that are not there."""
+    estimated = []
+    for span in reference:
         start_s, end_s = (max(0, round(64 * (t + rng.normal(0, 0.4)))) / 64 for t in (span.start_s, span.end_s))
         if start_s < end_s and rng.random() > 0.2:
-            heard.append(Span(start_s, end_s, span.label if rng.random() > 0.2 else str(rng.choice(CLASSES))))
-    return without_overlap([*heard, *(span for span in draw_events(rng) if rng.random() > 0.8)])
+            estimated.append(Span(start_s, end_s, span.label if rng.random() > 0.2 else str(rng.choice(CLASSES))))
+    return without_overlap([*estimated, *(span for span in draw_events(rng) if rng.random() > 0.8)])
 
 
 def without_overlap(spans: list[Span]) -> list[Span]:
@@ -60,28 +61,28 @@ def without_overlap(spans: list[Span]) -> list[Span]:
     return kept
 
 
-def count_by_libraries(truth: list[Span], heard: list[Span]) -> np.ndarray:
+def count_by_libraries(reference: list[Span], estimated: list[Span]) -> np.ndarray:
     """The same counts, int of shape (n_classes, 9)."""
     listed = [
         [{"file": "a", "onset": s.start_s, "offset": s.end_s, "event_label": s.label} for s in spans]
-        for spans in (truth, heard)
+        for spans in (reference, estimated)
     ]
     event = sed_eval.sound_event.EventBasedMetrics(
         CLASSES, t_collar=COLLAR_S, percentage_of_length=0.0, event_matching_type="optimal"
     )
-    second = sed_eval.sound_event.SegmentBasedMetrics(CLASSES, time_resolution=SECOND_S)
+    segment = sed_eval.sound_event.SegmentBasedMetrics(CLASSES, time_resolution=SEGMENT_S)
     event.evaluate(*listed)
-    second.evaluate(*listed, evaluated_length_seconds=DURATION_S + 5)
+    segment.evaluate(*listed, evaluated_length_seconds=DURATION_S + 5)
     rows = []
     for name in CLASSES:
-        true, found = times(truth, name), times(heard, name)
+        there, found = times(reference, name), times(estimated, name)
         by_intersection = statistics_fn(
-            found[np.newaxis, :, 0], found[np.newaxis, :, 1], true[:, 0], true[:, 1], {}, {}, COVERED, COVERED, None
+            found[np.newaxis, :, 0], found[np.newaxis, :, 1], there[:, 0], there[:, 1], {}, {}, COVERED, COVERED, None
         )
-        hits = int(by_intersection["tps"].item())
+        tp = int(by_intersection["tps"].item())
         row = [event.class_wise[name][key] for key in ("Ntp", "Nfn", "Nfp")]
-        row += [hits, len(true) - hits, int(by_intersection["fps"].item())]
-        rows.append(row + [second.class_wise[name][key] for key in ("Ntp", "Nfn", "Nfp")])
+        row += [tp, len(there) - tp, int(by_intersection["fps"].item())]
+        rows.append(row + [segment.class_wise[name][key] for key in ("Ntp", "Nfn", "Nfp")])
     return np.array(rows).astype(int)
 
 

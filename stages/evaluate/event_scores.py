@@ -1,22 +1,24 @@
-"""Scores of events: what was said to sound, and when, against what does.
+"""Scores of detected events against reference events: the right class, at the right time.
 
 Conventions
-- An event is a start and an end in seconds and the name of a class. Events of a class that overlap are two events.
-- Classes are counted apart, recordings are added up, and an F1 is 2 hits / (2 hits + missed + false).
+- An event is a start and an end in seconds and the name of a class. `reference` events are what there is, `estimated`
+  ones what a model detects. Events of one class that overlap are two events.
+- Each class is counted for itself; the counts of recordings are added up; F1 = 2 tp / (2 tp + fn + fp).
 
-Counts
-event         a heard event is a hit where it begins within `COLLAR_S` of a true one and ends within as much of its end;
-              each event counts in one pair at most, and the pairs are chosen to be as many as possible. Mesaros,
-              Heittola, Virtanen: Metrics for polyphonic sound event detection, Applied Sciences 6(6), 2016, section
-              3.2.2, there with a wider collar for the ends of long events.
-intersection  a heard event is false unless true events cover `COVERED` of it; a true one is a hit where heard events
-              that are not false cover `COVERED` of it. How an event is cut into parts does not matter. Bilen, Ferroni,
-              Tuveri, Azcarreta, Krstulović: A framework for the robust evaluation of sound event detection, ICASSP
-              2020, equations 1 to 4, with both tolerances at `COVERED`.
-second        each second of the recording by itself: a class is there if any part of an event is in it. Mesaros and
-              others, as above, section 3.2.1.
+Counts: true positives (tp), false negatives (fn), false positives (fp)
+event         An estimated event is a true positive where it begins within `COLLAR_S` of a reference event and ends
+              within as much of its end. Each event belongs to one pair at most, and the pairs are chosen to be as many
+              as possible. Mesaros, Heittola, Virtanen: Metrics for polyphonic sound event detection, Applied Sciences
+              6(6), 2016, section 3.2.2, there with a wider collar for the ends of long events.
+intersection  An estimated event is a false positive unless reference events cover `COVERED` of it; a reference event
+              is a true positive where estimated events that are no false positives cover `COVERED` of it. How an event
+              is cut into parts does not matter. Bilen, Ferroni, Tuveri, Azcarreta, Krstulović: A framework for the
+              robust evaluation of sound event detection, ICASSP 2020, equations 1 to 4, with both tolerances at
+              `COVERED`.
+segment       Segment-based, in segments of `SEGMENT_S`: a class is active in a segment if any part of an event of it
+              is. Mesaros and others, as above, section 3.2.1.
 
-sed_eval 0.2.1 and sed-scores-eval-np2 0.0.4 give the same counts. They are not used, since they stand on dcase_util,
+sed_eval 0.2.1 and sed-scores-eval-np2 0.0.4 give the same counts. They are not used, since they depend on dcase_util,
 which imports `pkg_resources`, gone from setuptools since version 82. `benchmarks/event_scores.py` compares with them in
 an environment of its own.
 """
@@ -29,12 +31,12 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-COLLAR_S = 0.5  # as asked in most tasks on recordings of this length, and one row of what predict hears
+COLLAR_S = 0.5  # as asked in most tasks on recordings of this length, and the time step of predict
 COVERED = 0.5  # share of an event
-SECOND_S = 1.0
+SEGMENT_S = 1.0
 DECIMALS = 6  # of times: 0.1 + 0.2 is within 0.3
-METHODS = ["event", "intersection", "second"]
-COUNTS = [f"{method}_{count}" for method in METHODS for count in ("hits", "missed", "false")]
+METHODS = ["event", "intersection", "segment"]
+COUNTS = [f"{method}_{count}" for method in METHODS for count in ("tp", "fn", "fp")]
 
 
 @dataclass(frozen=True)
@@ -46,18 +48,18 @@ class Span:
     label: str
 
 
-def count_events(truth: Sequence[Span], heard: Sequence[Span], classes: Sequence[str]) -> pd.DataFrame:
-    """Count one recording: a row a class, indexed by its name, and the columns `COUNTS`, int.
+def count_events(reference: Sequence[Span], estimated: Sequence[Span], classes: Sequence[str]) -> pd.DataFrame:
+    """Count one recording: one row per class, indexed by its name, and the columns `COUNTS`, int.
 
     Raises `ValueError` for a label that is no class, or an event that ends before it starts.
     """
-    for span in [*truth, *heard]:
+    for span in [*reference, *estimated]:
         if span.label not in classes or not 0 <= span.start_s <= span.end_s:
             raise ValueError(f"{span}: expected a class of {list(classes)} and 0 <= start_s <= end_s")
     rows = []
     for name in classes:
-        pair = [times(spans, name) for spans in (truth, heard)]
-        rows.append([*count_within_collar(*pair), *count_intersections(*pair), *count_seconds(*pair)])
+        pair = times(reference, name), times(estimated, name)
+        rows.append([*count_within_collar(*pair), *count_intersections(*pair), *count_segments(*pair)])
     return pd.DataFrame(rows, columns=COUNTS, index=pd.Index(classes, name="class"))
 
 
@@ -67,65 +69,66 @@ def times(spans: Sequence[Span], label: str) -> np.ndarray:
     return np.array(found, dtype=float).reshape(-1, 2)
 
 
-def count_within_collar(truth: np.ndarray, heard: np.ndarray) -> tuple[int, int, int]:
-    """Hits, missed and false events of one class within the collar; both are float of shape (n_events, 2)."""
-    apart_s = np.abs(truth[:, np.newaxis] - heard[np.newaxis]).round(DECIMALS)  # [n_true, n_heard, 2]
+def count_within_collar(reference: np.ndarray, estimated: np.ndarray) -> tuple[int, int, int]:
+    """tp, fn and fp of one class within the collar; both are float of shape (n_events, 2), in seconds."""
+    apart_s = np.abs(reference[:, np.newaxis] - estimated[np.newaxis]).round(DECIMALS)  # [n_reference, n_estimated, 2]
     pairs = csr_array((apart_s <= COLLAR_S).all(axis=-1))
-    hits = int(np.count_nonzero(maximum_bipartite_matching(pairs, perm_type="column") >= 0)) if pairs.nnz else 0
-    return hits, len(truth) - hits, len(heard) - hits
+    tp = int(np.count_nonzero(maximum_bipartite_matching(pairs, perm_type="column") >= 0)) if pairs.nnz else 0
+    return tp, len(reference) - tp, len(estimated) - tp
 
 
-def count_intersections(truth: np.ndarray, heard: np.ndarray) -> tuple[int, int, int]:
-    """Hits, missed and false events of one class by intersection; both are float of shape (n_events, 2)."""
-    overlap_s = np.minimum(truth[:, np.newaxis, 1], heard[:, 1]) - np.maximum(truth[:, np.newaxis, 0], heard[:, 0])
-    overlap_s = np.maximum(overlap_s, 0)  # [n_true, n_heard]
-    right = _covers(overlap_s.sum(axis=0), heard)
-    hits = int(_covers(overlap_s[:, right].sum(axis=1), truth).sum())
-    return hits, len(truth) - hits, len(heard) - int(right.sum())
+def count_intersections(reference: np.ndarray, estimated: np.ndarray) -> tuple[int, int, int]:
+    """tp, fn and fp of one class by intersection; both are float of shape (n_events, 2), in seconds."""
+    ends = np.minimum(reference[:, np.newaxis, 1], estimated[:, 1])
+    overlap_s = np.maximum(ends - np.maximum(reference[:, np.newaxis, 0], estimated[:, 0]), 0)
+    right = _covers(overlap_s.sum(axis=0), estimated)
+    tp = int(_covers(overlap_s[:, right].sum(axis=1), reference).sum())
+    return tp, len(reference) - tp, len(estimated) - int(right.sum())
 
 
 def _covers(covered_s: np.ndarray, spans: np.ndarray) -> np.ndarray:
     return covered_s.round(DECIMALS) >= (COVERED * (spans[:, 1] - spans[:, 0])).round(DECIMALS)
 
 
-def count_seconds(truth: np.ndarray, heard: np.ndarray) -> tuple[int, int, int]:
-    """Hits, missed and false seconds of one class; both are float of shape (n_events, 2)."""
-    true, found = (
-        {
-            second
-            for start_s, end_s in spans.round(DECIMALS).tolist()
-            for second in range(int(start_s // SECOND_S), int(-(-end_s // SECOND_S)))
-        }
-        for spans in (truth, heard)
-    )
-    return len(true & found), len(true - found), len(found - true)
+def count_segments(reference: np.ndarray, estimated: np.ndarray) -> tuple[int, int, int]:
+    """tp, fn and fp of one class in segments of `SEGMENT_S`; both are float of shape (n_events, 2), in seconds."""
+    there, found = _active_segments(reference), _active_segments(estimated)
+    return len(there & found), len(there - found), len(found - there)
+
+
+def _active_segments(spans: np.ndarray) -> set[int]:
+    return {
+        segment
+        for start_s, end_s in spans.round(DECIMALS).tolist()
+        for segment in range(int(start_s // SEGMENT_S), int(-(-end_s // SEGMENT_S)))
+    }
 
 
 def summarise(counts: dict[int, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, float]]:
-    """The scores of all folds, from the counts of each.
+    """The scores of all folds, from the counts of each, by fold.
 
-    Returns a table, a row a class, of all folds together: `class`, `n_events`, the F1 of each of `METHODS` as
-    `<method>_f1`, then the counts; and numbers by name, the macro means over the classes of a fold, averaged over the
-    folds: `n_soundscape_events` and `soundscape_<method>_f1`. Without a fold there are no numbers and no rows.
+    Returns a table with one row per class, of all folds together: `class`, `n_events`, the F1 of each of `METHODS` as
+    `<method>_f1`, then the counts; and the numbers `soundscape_<method>_f1`: macro means over the classes of a fold,
+    averaged over the folds. Without a fold there are no numbers and no rows, without an event no numbers.
     """
     columns = ["class", "n_events", *(f"{method}_f1" for method in METHODS), *COUNTS]
     if not counts:
         return pd.DataFrame(columns=columns), {}
     total = sum(counts.values())
     table = f1_scores(total).add_suffix("_f1").join(total)
-    table["n_events"] = total["event_hits"] + total["event_missed"]
+    table["n_events"] = total["event_tp"] + total["event_fn"]
     means = pd.DataFrame([f1_scores(of_fold).mean() for of_fold in counts.values()]).mean()
     numbers = {f"soundscape_{method}_f1": round(float(means[method]), DECIMALS) for method in METHODS}
     if means.isna().any():  # noise alone: no clip could be placed
         numbers = {}
-    return table.reset_index()[columns], {"n_soundscape_events": int(table["n_events"].sum()), **numbers}
+    return table.reset_index()[columns], numbers
 
 
 def f1_scores(counts: pd.DataFrame) -> pd.DataFrame:
-    """The F1 of each row of counts, columns `METHODS`; NaN for a class that nothing of is there to be found."""
+    """The F1 of each row of counts, columns `METHODS`; NaN for a class without a reference event."""
     scores = {}
     for method in METHODS:
-        hits, missed, false = (counts[f"{method}_{name}"].to_numpy(float) for name in ("hits", "missed", "false"))
+        tp, fn, fp = (counts[f"{method}_{name}"].to_numpy(float) for name in ("tp", "fn", "fp"))
         with np.errstate(invalid="ignore"):
-            scores[method] = np.where(hits + missed > 0, 2 * hits / (2 * hits + missed + false), np.nan)
+            scores[method] = np.where(tp + fn > 0, 2 * tp / (2 * tp + fn + fp), np.nan)
     return pd.DataFrame(scores, index=counts.index)

@@ -1,9 +1,10 @@
-"""Pictures of results. Each names the data in its title and is legible from two classes to fifty.
+"""Pictures of the results. Each names the data in its title and is legible from two classes to fifty.
 
 `results` is what `stages.evaluate.scores.score` returns, `predictions` its table, `data` the title of the dataset.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,15 +12,50 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stages.evaluate.curves import each_class, precision_recall, roc
-from stages.evaluate.scores import Results, calibration_error, probability_table
+from stages.evaluate.evaluation import Evaluation
+from stages.evaluate.scores import Results, calibration_error, count_confusions, probability_table
 from stages.evaluate.soundscapes import SoundscapeExample
+from stages.evaluate.training_plots import plot_curves
 from stages.lib.frontend.mel_axis import set_hz_ticks
 from stages.lib.inference.events import UNSURE
-from stages.lib.plotting import ACCENT, FAINT, INK
+from stages.lib.plotting import ACCENT, FAINT, INK, save_figure
 
 ROW = 0.24  # inches a row of text
 FEW = 20  # classes up to which there is room for large type
 NOTHING = "no model has a test fold: nothing to show"
+SOUNDSCAPE = "soundscape.png"
+PICTURES = {
+    "confusion.png": "Clips by true and predicted class.",
+    "confusion_shares.png": "The same in per cent of the true class.",
+    "classes.png": "Share of each class that was recognised.",
+    "folds.png": "Accuracy of each test fold, each with its own model.",
+    "groups.png": "Accuracy where the sound is in the foreground or background, and by duration.",
+    "reliability.png": "Accuracy by confidence: on the dashed line the model is right as often as it says.",
+    "precision_recall.png": "Precision by recall of each class against the rest.",
+    "roc.png": "True by false positive rate of each class against the rest.",
+    "curves.png": "Loss and accuracy of segments by epoch of training.",
+}
+
+
+def draw_pictures(folder: Path, evaluation: Evaluation, curves: dict[str, pd.DataFrame], data: str) -> None:
+    """Draw each of `PICTURES`, and `SOUNDSCAPE`, into `folder`; `curves` are those of training."""
+    classes, predictions, results = evaluation.classes, evaluation.predictions, evaluation.results
+    matrix = count_confusions(predictions["truth"], predictions["predicted"], classes)
+    title = f"{len(predictions)} test clips by true and predicted class\n{data}"
+    figures = {
+        "confusion.png": plot_confusion(matrix, classes, title),
+        "confusion_shares.png": plot_confusion_shares(matrix, classes, title),
+        "classes.png": plot_classes(results, data),
+        "folds.png": plot_folds(results, data),
+        "groups.png": plot_groups(results, data),
+        "reliability.png": plot_reliability(predictions, classes, results, data),
+        "precision_recall.png": plot_precision_recall(predictions, classes, results, data),
+        "roc.png": plot_roc(predictions, classes, results, data),
+        "curves.png": plot_curves(curves, data),
+        SOUNDSCAPE: plot_soundscape(evaluation.example, data),
+    }
+    for name, figure in figures.items():
+        save_figure(folder / name, figure)
 
 
 def plot_confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
@@ -64,7 +100,7 @@ def plot_classes(results: Results, data: str) -> Figure:
     rows = [f"{row['class']} ({row['n_clips']})" for _, row in table.iterrows()]
     return _plot_intervals(
         [("", rows, table["recall"], table["recall_low"], table["recall_high"])],
-        f"Accuracy a class with its 95 % interval; in brackets the clips\n{data}",
+        f"Accuracy of each class with its 95 % interval; in brackets the clips\n{data}",
         _accuracy(results),
     )
 
@@ -97,7 +133,7 @@ def _accuracy(results: Results) -> float | None:
 def _plot_intervals(
     blocks: list[tuple[str, list[str], pd.Series, pd.Series, pd.Series]], title: str, mean: float | None
 ) -> Figure:
-    """Dots with their intervals: a block is its name, the names of its rows from below, values, lower, upper bounds."""
+    """Dots with intervals: a block has a name, the names of its rows from below, values, lower and upper bounds."""
     blocks = [block for block in blocks if block[1]]
     if not blocks:
         return _empty(title)
@@ -126,7 +162,7 @@ def _plot_intervals(
 
 
 def plot_precision_recall(predictions: pd.DataFrame, classes: Sequence[str], results: Results, data: str) -> Figure:
-    """Precision by recall, a small picture a class, the others in grey behind it."""
+    """Precision by recall, one small picture per class, the others in grey behind it."""
     curves = [
         (name, *precision_recall(*pair)[::-1])
         for name, pair in zip(classes, each_class(predictions, classes), strict=True)
@@ -139,7 +175,7 @@ def plot_precision_recall(predictions: pd.DataFrame, classes: Sequence[str], res
 
 
 def plot_roc(predictions: pd.DataFrame, classes: Sequence[str], results: Results, data: str) -> Figure:
-    """True by false positive rate, a small picture a class, the others in grey behind it."""
+    """True by false positive rate, one small picture per class, the others in grey behind it."""
     curves = [
         (name, *roc(*pair))
         for name, pair in zip(classes, each_class(predictions, classes), strict=True)
@@ -196,7 +232,7 @@ def plot_reliability(predictions: pd.DataFrame, classes: Sequence[str], results:
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     width = bins["to"] - bins["from"]
     top.bar(bins["from"], bins["accuracy"], width, align="edge", color=FAINT, edgecolor="white", label="accuracy")
-    top.plot([0, 1], [0, 1], color=ACCENT, linestyle="--", linewidth=1, label="as it should be")
+    top.plot([0, 1], [0, 1], color=ACCENT, linestyle="--", linewidth=1, label="perfectly calibrated")
     top.plot(bins["confidence"], bins["accuracy"], "o-", color=INK, markersize=4, label="at the mean confidence")
     top.set(ylim=(0, 1.02), xlim=(0, 1), ylabel="clips recognised")
     top.text(0.97, 0.04, f"calibration error {calibration_error(bins):.3f}", transform=top.transAxes, ha="right")
@@ -210,28 +246,28 @@ def plot_reliability(predictions: pd.DataFrame, classes: Sequence[str], results:
     return figure
 
 
-def plot_soundscape(shown: SoundscapeExample | None, data: str) -> Figure:
-    """A soundscape: its features, and below them by class what there is to be heard and what was heard."""
-    title = "A soundscape of test clips over noise: what sounds, and what the model hears"
-    if shown is None:
-        return _empty(f"{title}\n{data}", "no soundscape was made: nothing to show")
-    soundscape, facts = shown.soundscape, shown.facts
+def plot_soundscape(example: SoundscapeExample | None, data: str) -> Figure:
+    """A soundscape: its features, and below them by class the reference and the estimated events."""
+    title = "A soundscape of test clips over noise: reference and estimated events"
+    if example is None:
+        return _empty(f"{title}\n{data}", "there is no soundscape to show")
+    soundscape, facts = example.soundscape, example.facts
     featurize = facts["featurize"]
     duration_s = len(soundscape.y) / featurize["sr"]
-    labels = [name for name in facts["classes"] if name in {e.label for e in [*soundscape.placed, *shown.heard]}]
-    labels += [UNSURE] if any(event.label == UNSURE for event in shown.heard) else []
+    labels = [name for name in facts["classes"] if name in {e.label for e in [*soundscape.placed, *example.estimated]}]
+    labels += [UNSURE] if any(event.label == UNSURE for event in example.estimated) else []
     figure = Figure(figsize=(10, 4.2 + 0.3 * len(labels)), layout="constrained")
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 0.6 + 0.3 * len(labels)))
-    end_s = len(shown.features) * featurize["hop_length"] / featurize["sr"]
-    extent = (0, end_s, 0, shown.features.shape[1])
-    top.imshow(shown.features.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
+    end_s = len(example.features) * featurize["hop_length"] / featurize["sr"]
+    extent = (0, end_s, 0, example.features.shape[1])
+    top.imshow(example.features.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
     top.set_ylabel("coefficient" if facts["kind"] == "mfcc" else "frequency (Hz)")
     if facts["kind"] != "mfcc":
         set_hz_ticks(top, **{key: featurize[key] for key in ("n_mels", "fmin", "fmax", "mel_scale")})
     at = {name: len(labels) - 1 - i for i, name in enumerate(labels)}
     for events, offset, color, name in (
-        (soundscape.placed, 0.05, INK, "sounds"),
-        (shown.heard, -0.35, ACCENT, "heard"),
+        (soundscape.placed, 0.05, INK, "reference"),
+        (example.estimated, -0.35, ACCENT, "estimated"),
     ):
         for label in labels:
             spans = [(event.start_s, event.end_s - event.start_s) for event in events if event.label == label]

@@ -1,9 +1,11 @@
 """The report of evaluate: one HTML page that holds its pictures and sounds and asks for nothing from the network."""
 
 import base64
+import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +14,48 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from stages.evaluate.event_scores import COLLAR_S, METHODS
+from stages.evaluate.evaluation import Evaluation
+from stages.evaluate.event_scores import COLLAR_S, METHODS, SEGMENT_S
+from stages.evaluate.plots import PICTURES, SOUNDSCAPE
 from stages.evaluate.published import Protocol, differences, find_protocol
-from stages.evaluate.report_page import PAGE
 from stages.evaluate.scores import Results
+from stages.lib.audio import load_mono
 from stages.lib.core.errors import AudioError
+from stages.lib.features.store import Features
 
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
 N_CONFUSIONS = 15
-N_MISTAKES = 24  # some 20 kB each
+N_EXAMPLES = 24  # some 20 kB each
 LISTEN_S = 6.0  # seconds of a clip; UrbanSound8K's are at most 4, those of ESC-50 are 5
 LISTEN_SR = 22050  # Hz
 MEANINGS = {
     "accuracy": ("accuracy", "the share of clips that are recognised"),
-    "balanced_accuracy": ("balanced accuracy", "the same with equal weight a class"),
+    "balanced_accuracy": ("balanced accuracy", "the same with equal weight for each class"),
     "macro_f1": ("macro F1", "precision and recall in one, mean over classes"),
     "roc_auc": ("ROC-AUC", "how often a clip of a class ranks above one of another; 0.5 is chance"),
     "average_precision": ("average precision", "area under the precision-recall curve, mean over classes"),
-    "log_loss": ("log loss", "nats a clip; less is better, and being sure and wrong costs most"),
+    "log_loss": ("log loss", "nats per clip; less is better, and being sure and wrong costs most"),
     "calibration_error": ("calibration error", "gap between confidence and accuracy; less is better"),
 }
 EVENT_MEANINGS = {
     "soundscape_event_f1": (
         "event F1",
-        f"an event is found where its start and its end are heard within {COLLAR_S * 1000:g} ms",
+        f"an event is found where its start and its end are detected within {COLLAR_S * 1000:g} ms",
     ),
-    "soundscape_intersection_f1": ("event F1 by intersection", "an event is found where half of it is heard as it is"),
-    "soundscape_second_f1": ("F1 second by second", "what sounds in each second, whatever event it belongs to"),
+    "soundscape_intersection_f1": ("event F1 by intersection", "an event is found where half of it is detected"),
+    "soundscape_segment_f1": (
+        f"segment-based F1 ({SEGMENT_S:g} s)",
+        "which classes are active in each second, whatever event they belong to",
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a report tells of.
+    """What a report describes.
 
-    `models` are the facts of the model files that were tested (`stages.lib.model.archive`), or of all where none was;
-    `data` those of the features' dataset; `n_clips` and `folds` the accepted clips and folds there are.
+    `models` are the facts of the model files (`stages.lib.model.archive`); `data` those of the features' dataset;
+    `n_clips` and `folds` the accepted clips and folds there are.
     """
 
     data: dict[str, Any]
@@ -55,35 +64,58 @@ class Run:
     folds: list[int]
     models: list[dict[str, Any]]
 
+    @classmethod
+    def of(cls, features: Features, models: list[dict[str, Any]]) -> "Run":
+        """The run that trained `models` on `features`."""
+        n_clips = len(features.clips(features.folds))
+        return cls(features.facts["dataset"], features.classes, n_clips, features.folds, models)
+
+
+def write_report(folder: Path, run: Run, evaluation: Evaluation, audio: Path, protocols: Sequence[Protocol]) -> None:
+    """Write `report.html` into `folder`, which holds the pictures and `predictions.csv`; `audio` has the clips."""
+    page = render_report(
+        run,
+        evaluation,
+        [(folder / name, text) for name, text in PICTURES.items()],
+        folder / SOUNDSCAPE,
+        partial(_load_clip, audio),
+        protocols,
+        hashlib.md5((folder / "predictions.csv").read_bytes()).hexdigest(),
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8", newline="\n")
+
+
+def _load_clip(audio: Path, clip: str) -> np.ndarray:
+    return load_mono(audio / clip, LISTEN_SR)
+
 
 def render_report(
     run: Run,
-    results: Results,
-    confusions: pd.DataFrame,
-    mistakes: pd.DataFrame,
-    events: pd.DataFrame,
-    metrics: dict[str, float],
-    soundscape: Path,
+    evaluation: Evaluation,
     pictures: Sequence[tuple[Path, str]],
+    soundscape: Path,
     load: Callable[[str], np.ndarray],
-    protocols: list[Protocol],
+    protocols: Sequence[Protocol],
     digest: str,
 ) -> str:
     """Render the page.
 
-    `confusions` and `mistakes` as `stages.evaluate.confusions` makes them, `events` as
-    `stages.evaluate.event_scores.summarise` does; `metrics` are the numbers of evaluate; `soundscape` is the PNG file
-    of a soundscape; `pictures` are PNG files with what they show; `load(clip)` gives the samples of a clip at
-    `LISTEN_SR` Hz, float of shape (n_samples,), or raises `AudioError`; `digest` tells from which predictions the page
-    was made.
+    `pictures` are PNG files with what they show; `soundscape` is the PNG file of a soundscape; `load(clip)` gives the
+    samples of a clip at `LISTEN_SR` Hz, float of shape (n_samples,), or raises `AudioError`; `digest` identifies the
+    predictions that the page shows.
     """
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    results, confusions = evaluation.results, evaluation.confusions.head(N_CONFUSIONS)
     protocol = None if run.data["synthetic"] else find_protocol(protocols, run.data["name"], len(run.classes))
     tested = [facts["split"]["test"] for facts in run.models if facts["split"]["test"] is not None]
     validation = any(facts["split"]["validation"] is not None for facts in run.models)
-    return environment.from_string(PAGE).render(
+    return environment.get_template(TEMPLATE.name).render(
         data=run.data,
         class_names=run.classes,
         n_folds=len(results.folds),
@@ -97,12 +129,12 @@ def render_report(
             {"uri": _data_uri("image/png", path.read_bytes()), "text": text, "whole": _is_wide(path)}
             for path, text in pictures
         ],
-        confusions=[row | {"share": f"{row['share']:.0%}"} for row in confusions.head(N_CONFUSIONS).to_dict("records")],
-        events=[_event_row(row) for row in events.to_dict("records") if row["n_events"]],
-        event_scores=_event_scores(metrics),
+        confusions=[row | {"share": f"{row['share']:.0%}"} for row in confusions.to_dict("records")],
+        events=[_event_row(row) for row in evaluation.soundscape_classes.to_dict("records") if row["n_events"]],
+        event_scores=_event_scores(evaluation.metrics),
         soundscape=_data_uri("image/png", soundscape.read_bytes()),
-        mistakes=[_mistake(row, load) for row in choose_mistakes(mistakes).to_dict("records")],
-        n_mistakes=len(mistakes),
+        examples=[_example(row, load) for row in choose_examples(evaluation.misclassifications).to_dict("records")],
+        n_misclassified=len(evaluation.misclassifications),
         classes=[_class_row(row) for row in results.classes.to_dict("records")],
         card=_card(run),
         parameters=_parameters(run.models),
@@ -110,9 +142,11 @@ def render_report(
     )
 
 
-def choose_mistakes(mistakes: pd.DataFrame) -> pd.DataFrame:
-    """The most confident mistakes, at most `N_MISTAKES`: one a source and pair of classes, since slices are alike."""
-    return mistakes.drop_duplicates(["source", "truth", "predicted"]).head(N_MISTAKES)
+def choose_examples(misclassifications: pd.DataFrame) -> pd.DataFrame:
+    """The most confident misclassifications, at most `N_EXAMPLES`: one per source and pair of classes, since slices of
+    a source are alike.
+    """
+    return misclassifications.drop_duplicates(["source", "truth", "predicted"]).head(N_EXAMPLES)
 
 
 def encode_mp3(y: np.ndarray, sr: int) -> bytes:
@@ -122,12 +156,12 @@ def encode_mp3(y: np.ndarray, sr: int) -> bytes:
     return target.getvalue()
 
 
-def _mistake(row: dict[str, Any], load: Callable[[str], np.ndarray]) -> dict[str, Any]:
+def _example(row: dict[str, Any], load: Callable[[str], np.ndarray]) -> dict[str, Any]:
     try:
         y = load(row["clip"])[: round(LISTEN_S * LISTEN_SR)]
-        sound = {"uri": _data_uri("audio/mpeg", encode_mp3(y, LISTEN_SR)), "fault": ""}
+        sound = {"uri": _data_uri("audio/mpeg", encode_mp3(y, LISTEN_SR)), "error": ""}
     except AudioError as error:
-        sound = {"uri": "", "fault": str(error)}
+        sound = {"uri": "", "error": str(error)}
     return row | sound | {"confidence": f"{row['confidence']:.0%}", "p_truth": f"{row['p_truth']:.0%}"}
 
 
@@ -153,7 +187,7 @@ def _interval(low: float, high: float, percent: bool = False) -> str:
 def _score_row(row: dict[str, Any]) -> dict[str, str]:
     name, meaning = MEANINGS[row["score"]]
     percent = "accuracy" in row["score"]
-    numbers = {column: _number(row[column], percent) for column in ("clips", "segments", "deviation")}
+    numbers = {column: _number(row[column], percent) for column in ("clips", "segments", "std")}
     return numbers | {"name": name, "meaning": meaning, "interval": _interval(row["low"], row["high"], percent)}
 
 

@@ -1,16 +1,16 @@
 """Scores of clips, from the probabilities of their segments.
 
 Conventions
-- A table of predictions has a row a clip (or a segment): `fold`, `source`, `truth`, `predicted` and a probability a
-  class in `p_<class>`; classes are compared by name, and `classes` is the order of rows and columns.
-- A score is the mean over the folds that were tested, as published results are, and its deviation is that of the folds.
-  Macro means are over the classes that a fold has. Scores of one class or one group of clips, and the calibration
-  error, are of all test clips together: a fold has too few of them.
+- A table of predictions has one row per clip (or segment): `fold`, `source`, `truth`, `predicted` and the probability
+  of each class in `p_<class>`; classes are compared by name, and `classes` is the order of rows and columns.
+- A score is the mean over the folds that were tested, as published results are, and its standard deviation is that over
+  the folds. Macro means are over the classes that a fold has. Scores of one class or one group of clips, and the
+  calibration error, are of all test clips together: a fold has too few of them.
 - 95 % intervals come from resampling the sources of each fold (`stages.evaluate.bootstrap`).
 - What cannot be computed is NaN: the area under a curve where a fold holds one class, say.
 
 scores: accuracy, balanced_accuracy, macro_f1, roc_auc and average_precision (each class against the rest, macro): more
-is better. log_loss (nats a clip) and calibration_error: less is better.
+is better. log_loss (nats per clip) and calibration_error: less is better.
 """
 
 import itertools
@@ -30,13 +30,14 @@ from stages.lib.core.params import section
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision", "log_loss", "calibration_error"]
 DECIMALS = 6  # of stored probabilities
 FLOOR = 10.0**-DECIMALS  # the least probability that the log loss knows: a stored 0 may be anything below it
+COMPARED = [name for name in SCORES if name != "roc_auc"]  # of them the metrics file has; the area is near 1 for most
 DURATION_EDGES_S = [0.5, 1, 2, 4, 8, 16, 32]
 SALIENCES = {"1": "foreground", "2": "background"}
 
 
 @section("evaluate")
 class EvaluateParams:
-    """How intervals and calibration are estimated, and of what soundscapes are made (`stages.evaluate.soundscapes`)."""
+    """How intervals and calibration are estimated, and what soundscapes consist of (`stages.evaluate.soundscapes`)."""
 
     n_bootstrap: Annotated[int, Field(ge=1)]
     calibration_bins: Annotated[int, Field(ge=1)]
@@ -46,7 +47,7 @@ class EvaluateParams:
     seed: Annotated[int, Field(ge=0)]
 
     def __post_init__(self) -> None:
-        """Refuse a range from top to bottom."""
+        """Refuse a range whose ends are swapped."""
         low, high = self.soundscape_snr_db
         if low > high:
             raise ValueError(f"evaluate.soundscape_snr_db: expected the least value first, found {[low, high]}")
@@ -90,7 +91,7 @@ def score_fold(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, float]:
 
 
 def score_folds(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """A row a fold: `fold`, `n_clips` (rows of it), and the scores of `score_fold`."""
+    """One row per fold: `fold`, `n_clips` (its rows), and the scores of `score_fold`."""
     rows = [
         {"fold": fold, "n_clips": len(rows)} | score_fold(rows, classes) for fold, rows in predictions.groupby("fold")
     ]
@@ -117,7 +118,7 @@ def bin_numbers(confidence: np.ndarray, n_bins: int) -> np.ndarray:
 
 
 def score_calibration(predictions: pd.DataFrame, classes: Sequence[str], n_bins: int) -> pd.DataFrame:
-    """A row a bin of confidence, the probability of the predicted class, that holds clips.
+    """One row per bin of confidence, the probability of the predicted class, that holds clips.
 
     Columns: `from`, `to` (edges), `n_clips`, `confidence` (mean), `accuracy`.
     """
@@ -145,21 +146,21 @@ def calibration_error(bins: pd.DataFrame) -> float:
 
 
 def count_classes(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> sparse.csr_array:
-    """What the scores of a confusion matrix need of it, a clip: sparse, of shape (n_clips, 3 * n_classes).
+    """What the scores of a confusion matrix need of each clip: sparse, of shape (n_clips, 3 * n_classes).
 
     A 1 in the first third where the clip is of that class and recognised, in the second where it is of that class, in
-    the last where it is taken for it. `truth` and `predicted` are numbers of classes, int of shape (n_clips,).
+    the last where that class is predicted. `truth` and `predicted` are numbers of classes, int of shape (n_clips,).
     """
-    true, taken = one_hot(truth, n_classes), one_hot(predicted, n_classes)
-    return sparse.hstack([true * taken, true, taken], format="csr")
+    true, assigned = one_hot(truth, n_classes), one_hot(predicted, n_classes)
+    return sparse.hstack([true * assigned, true, assigned], format="csr")
 
 
 def score_counts(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Scores of sums of rows of `count_classes`, (..., 3 * n_classes); macro means are over classes that have clips."""
-    right, n_true, n_taken = np.split(counts, 3, axis=-1)
+    right, n_true, n_predicted = np.split(counts, 3, axis=-1)
     with np.errstate(invalid="ignore"):
         recall = np.where(n_true > 0, right / n_true, np.nan)
-        f1 = np.where(n_true > 0, 2 * right / (n_true + n_taken), np.nan)
+        f1 = np.where(n_true > 0, 2 * right / (n_true + n_predicted), np.nan)
         return {
             "accuracy": right.sum(axis=-1) / n_true.sum(axis=-1),
             "balanced_accuracy": np.nanmean(recall, axis=-1),
@@ -170,7 +171,7 @@ def score_counts(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def group_clips(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The groups of clips that get an accuracy of their own: a column of flags each, named (kind, group).
+    """The groups of clips that get an accuracy of their own: one column of flags for each, named (kind, group).
 
     `salience` where the data has it, and `duration`, to a tenth of a second: a clip of 3.99 s is one of 4. Groups
     without a clip are left out.
@@ -254,13 +255,13 @@ def _mean(values: Sequence[np.ndarray]) -> np.ndarray:
 class Results:
     """Tables of results; `low` and `high` are the 95 % interval of the column before them.
 
-    scores       a row a score: `score`, `clips`, `low`, `high`, `deviation` (of folds), `segments`
-    folds        a row a fold: `fold`, `n_clips`, `accuracy`, `low`, `high` and the other scores
-    classes      a row a class: `class`, `n_clips`, `n_sources`, `recall`, `recall_low`, `recall_high`, `precision`,
-                 `f1`, `f1_low`, `f1_high`, `roc_auc`, `average_precision`, `taken_for` (the class it is mostly confused
-                 with)
-    groups       a row a group of `group_clips`: `kind`, `group`, `n_clips`, `accuracy`, `low`, `high`
-    calibration  a row a bin, see `score_calibration`
+    scores       one row per score: `score`, `clips`, `low`, `high`, `std` (over the folds), `segments`
+    folds        one row per fold: `fold`, `n_clips`, `n_sources`, `accuracy`, `low`, `high` and the other scores
+    classes      one row per class: `class`, `n_clips`, `n_sources`, `recall`, `recall_low`, `recall_high`, `precision`,
+                 `f1`, `f1_low`, `f1_high`, `roc_auc`, `average_precision`, `predicted_as` (the class it is most often
+                 confused with)
+    groups       one row per group of `group_clips`: `kind`, `group`, `n_clips`, `n_sources`, `accuracy`, `low`, `high`
+    calibration  one row per bin, see `score_calibration`
     """
 
     scores: pd.DataFrame
@@ -292,15 +293,16 @@ def score(predictions: pd.DataFrame, segments: pd.DataFrame, classes: Sequence[s
             "clips": clips,
             "low": low,
             "high": high,
-            "deviation": [*folds[SCORES[:-1]].std(), np.nan],  # n - 1 in the denominator; NaN of one fold
+            "std": [*folds[SCORES[:-1]].std(), np.nan],  # n - 1 in the denominator; NaN of one fold
             "segments": [*of_segments[SCORES[:-1]].mean(), segment_error],
         }
     )
     low, high = share_interval(
         np.column_stack([draws.folds[fold] for fold in folds["fold"]]), folds["accuracy"], n_sources
     )
-    folds.insert(3, "low", low)
-    folds.insert(4, "high", high)
+    folds.insert(2, "n_sources", n_sources.to_numpy())
+    folds.insert(4, "low", low)
+    folds.insert(5, "high", high)
     return Results(
         scores,
         folds,
@@ -311,7 +313,7 @@ def score(predictions: pd.DataFrame, segments: pd.DataFrame, classes: Sequence[s
 
 
 def score_classes(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """A row a class, without intervals: as `classes` of `Results`. No row where there is no clip."""
+    """One row per class, without intervals: as `classes` of `Results`. No row where there is no clip."""
     if predictions.empty:
         return pd.DataFrame(columns=CLASS_COLUMNS)
     truth = predictions["truth"]
@@ -334,7 +336,7 @@ def score_classes(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataF
                 "f1": f1[i] if here else np.nan,
                 "roc_auc": metrics.roc_auc_score(positive, scores) if 0 < positive.sum() < len(truth) else np.nan,
                 "average_precision": metrics.average_precision_score(positive, scores) if here else np.nan,
-                "taken_for": classes[wrong[i].argmax()] if wrong[i].any() else "",
+                "predicted_as": classes[wrong[i].argmax()] if wrong[i].any() else "",
             }
         )
     return pd.DataFrame(rows)
@@ -342,7 +344,7 @@ def score_classes(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataF
 
 CLASS_COLUMNS = [
     "class", "n_clips", "n_sources", "recall", "recall_low", "recall_high", "precision", "f1", "f1_low", "f1_high",
-    "roc_auc", "average_precision", "taken_for",
+    "roc_auc", "average_precision", "predicted_as",
 ]  # fmt: skip
 
 
@@ -355,34 +357,30 @@ def _score_classes(predictions: pd.DataFrame, classes: Sequence[str], draws: Res
 
 def _score_groups(predictions: pd.DataFrame, flags: pd.DataFrame, draws: Resamples) -> pd.DataFrame:
     right = (predictions["truth"] == predictions["predicted"]).to_numpy()
-    rows = [(*key, flags[key].sum(), right[flags[key]].mean()) for key in flags.columns]
-    table = pd.DataFrame(rows, columns=GROUP_COLUMNS[:4])
-    n_sources = [predictions.loc[flags[key].to_numpy(), "source"].nunique() for key in flags.columns]
-    table["low"], table["high"] = share_interval(draws.groups, table["accuracy"], n_sources)
+    rows = []
+    for key in flags.columns:
+        chosen = flags[key].to_numpy()
+        rows.append((*key, chosen.sum(), predictions.loc[chosen, "source"].nunique(), right[chosen].mean()))
+    table = pd.DataFrame(rows, columns=GROUP_COLUMNS[:5])
+    table["low"], table["high"] = share_interval(draws.groups, table["accuracy"], table["n_sources"])
     return table
 
 
-GROUP_COLUMNS = ["kind", "group", "n_clips", "accuracy", "low", "high"]
+GROUP_COLUMNS = ["kind", "group", "n_clips", "n_sources", "accuracy", "low", "high"]
 
 
 def _no_results(calibration: pd.DataFrame) -> Results:
-    scores = pd.DataFrame(columns=["score", "clips", "low", "high", "deviation", "segments"])
-    folds = pd.DataFrame(columns=["fold", "n_clips", "accuracy", "low", "high", *SCORES[1:-1]])
+    scores = pd.DataFrame(columns=["score", "clips", "low", "high", "std", "segments"])
+    folds = pd.DataFrame(columns=["fold", "n_clips", "n_sources", "accuracy", "low", "high", *SCORES[1:-1]])
     return Results(scores, folds, pd.DataFrame(columns=CLASS_COLUMNS), pd.DataFrame(columns=GROUP_COLUMNS), calibration)
 
 
 def flat_metrics(results: Results) -> dict[str, float]:
-    """The numbers of `metrics/evaluate.json`: the scores of clips and, as `segment_<score>`, of segments; the intervals
-    of the three that most is said by; of several folds the deviation of the accuracy; and the accuracy of foreground
-    and background. Rounded, and without what is not known.
+    """The numbers that runs are compared by: the scores `COMPARED` of clips, the interval of the accuracy and, of
+    several folds, its standard deviation. Rounded, and without what cannot be computed.
     """
     scores = results.scores.set_index("score")
-    found = scores["clips"].to_dict() | {f"segment_{name}": value for name, value in scores["segments"].items()}
-    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
-        if name in scores.index:
-            found |= {f"{name}_low": scores.loc[name, "low"], f"{name}_high": scores.loc[name, "high"]}
+    found = scores["clips"].reindex(COMPARED).to_dict()
     if "accuracy" in scores.index:
-        found["accuracy_deviation"] = scores.loc["accuracy", "deviation"]
-    for row in results.groups.query("kind == 'salience'").itertuples():
-        found[f"{row.group}_accuracy"] = row.accuracy
-    return {name: round(float(value), 6) for name, value in found.items() if np.isfinite(value)}
+        found |= {f"accuracy_{column}": scores.loc["accuracy", column] for column in ("low", "high", "std")}
+    return {name: round(float(value), DECIMALS) for name, value in found.items() if np.isfinite(value)}

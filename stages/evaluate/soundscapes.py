@@ -1,13 +1,14 @@
-"""Soundscapes: recordings made of known clips at known times over noise, to measure what is heard when.
+"""Soundscapes: recordings composed of known clips at known times over noise, to measure what is detected when.
 
 A soundscape is pink noise, whose power falls by 3 dB an octave as that of far traffic and wind roughly does, with clips
 one after another and pauses between. Each clip is scaled to a drawn signal-to-noise ratio: the power of its samples
-over that of the noise, in dB, over the whole band. The noise is as loud as puts clips of mean ratio at their own median
-level, so that what the network hears is about as loud as what it learnt from. Edges of clips are faded by 10 ms.
+over that of the noise, in dB, over the whole band. The level of the noise is such that clips of the mean ratio keep
+their own median level, so that the input of the network is about as loud as what it was trained on. Edges of clips are
+faded by 10 ms.
 
-The truth is from the first to the last sample of a clip that is above -60 dB of its peak, since some datasets pad their
-clips with silence. Longer clips are cut to a third of the soundscape. Classes take turns, and each clip of the fold is
-used once before any is used again. One generator seeded with the seed and the fold draws all.
+A reference event lasts from the first to the last sample of a clip that is above -60 dB of its peak, since some
+datasets pad their clips with silence. Longer clips are cut to a third of the soundscape. Classes take turns, and each
+clip of the fold is used once before any is used again. All is drawn from one generator, seeded with seed and fold.
 
 After Salamon, MacConnell, Cartwright, Li, Bello: Scaper: a library for soundscape synthesis and augmentation, WASPAA
 2017.
@@ -46,23 +47,23 @@ class Placed:
 
 @dataclass(frozen=True)
 class Soundscape:
-    """Samples, float32 of shape (n_samples,), and what sounds in them, by start."""
+    """Samples, float32 of shape (n_samples,), and the clips in them, by start."""
 
     y: np.ndarray
     placed: list[Placed]
 
     @property
-    def truth(self) -> list[Span]:
-        """What there is to be heard."""
+    def reference(self) -> list[Span]:
+        """The events that there are to detect."""
         return [Span(placed.start_s, placed.end_s, placed.label) for placed in self.placed]
 
 
 @dataclass(frozen=True)
 class SoundscapeExample:
-    """A soundscape to be drawn: what was heard in it, its features (n_frames, n_features), the facts of the model."""
+    """A soundscape to draw: the events detected in it, its features (n_frames, n_features), the facts of the model."""
 
     soundscape: Soundscape
-    heard: list[Event]
+    estimated: list[Event]
     features: np.ndarray
     facts: dict[str, Any]
 
@@ -80,7 +81,7 @@ def build_soundscapes(
     """Yield `n` soundscapes of `clips` (rows of a features index: `clip`, `class`).
 
     `load(clip)` gives the samples of a clip at `sr` Hz, float32 of shape (n_samples,). A clip that is silent throughout
-    is passed over; where all are, the soundscapes hold noise alone.
+    is skipped; where all are, the soundscapes hold noise alone.
     """
     rng = np.random.default_rng(seed)
     queue = take_turns(clips, rng)
@@ -103,7 +104,7 @@ def build_soundscapes(
 
 
 def take_turns(clips: pd.DataFrame, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
-    """Clips with their classes without end: in each round a clip of each class, in random order."""
+    """Clips with their classes, without end: in each round one clip of each class, in random order."""
     left: dict[str, list[str]] = {name: [] for name in sorted(clips["class"].unique())}
     while left:
         for name in rng.permutation(sorted(left)).tolist():
@@ -181,6 +182,6 @@ def hear(model: Model, y: np.ndarray, sr: int) -> list[Event]:
     )
 
 
-def known(events: Sequence[Event]) -> list[Span]:
-    """The events that name a class: being unsure claims nothing."""
+def named_events(events: Sequence[Event]) -> list[Span]:
+    """The events that name a class; an unsure one claims none."""
     return [Span(event.start_s, event.end_s, event.label) for event in events if event.label != UNSURE]

@@ -18,8 +18,8 @@ from stages.lib.core.errors import DataError, EarError
 CLASSES = ["siren", "dog_bark", "car_horn"]
 
 
-def predictions(right, n_a_source=1, fold=1, classes=CLASSES):
-    """Clips of the classes in turn, `right` or taken for the next class; `n_a_source` neighbours are one source."""
+def predictions(right, n_per_source=1, fold=1, classes=CLASSES):
+    """Clips of the classes in turn, `right` or predicted as the next class; `n_per_source` neighbours are a source."""
     right = np.asarray(right, dtype=bool)
     numbers = np.arange(len(right)) % len(classes)
     predicted = np.where(right, numbers, (numbers + 1) % len(classes))
@@ -27,7 +27,7 @@ def predictions(right, n_a_source=1, fold=1, classes=CLASSES):
         {
             "clip": [f"fold{fold}/{i:03}.wav" for i in range(len(right))],
             "fold": fold,
-            "source": [str(i // n_a_source) for i in range(len(right))],
+            "source": [str(i // n_per_source) for i in range(len(right))],
             "truth": np.array(classes)[numbers],
             "predicted": np.array(classes)[predicted],
         }
@@ -180,9 +180,9 @@ def test_two_tags_are_compared(repository, capsys):
     assert "18 clips of 18 sources, folds 1" in text
     accuracy = next(line for line in text.splitlines() if line.startswith("accuracy"))
     assert accuracy.split()[1:4] == ["0.333", "1.000", "+0.667"]
-    assert accuracy.endswith("more than chance")
+    assert accuracy.endswith("  significant")
     assert "12 clips recognised by B alone:" in text
-    assert "  fold1/000.wav  siren, else dog_bark" in text
+    assert "  fold1/000.wav  siren, by the other dog_bark" in text
     assert "and 2 more; --csv FILE writes them all" in text
     assert "0 clips recognised by A alone" in text
     assert len(pd.read_csv("changed.csv")) == 12

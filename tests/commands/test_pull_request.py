@@ -73,7 +73,7 @@ def test_the_report_says_what_changed_what_ran_and_whether_it_is_chance():
     [
         ("accuracy", 1), ("segment_balanced_accuracy", 1), ("macro_f1", 1), ("event_f1", 1), ("roc_auc", 1),
         ("segment_average_precision", 1), ("log_loss", -1), ("validation_log_loss", -1), ("calibration_error", -1),
-        ("accuracy_low", 0), ("macro_f1_high", 0), ("accuracy_deviation", 0), ("n_clips", 0), ("hours", 0),
+        ("accuracy_low", 0), ("macro_f1_high", 0), ("accuracy_std", 0), ("n_clips", 0), ("hours", 0),
         ("n_accepted_by_class.accuracy", 0), ("accuracylike", 0), ("accuracy_error_rate", 0),
     ],
 )  # fmt: skip

@@ -3,7 +3,12 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from stages.evaluate.confusions import CONFUSION_COLUMNS, MISTAKE_COLUMNS, find_mistakes, rank_confusions
+from stages.evaluate.confusions import (
+    CONFUSION_COLUMNS,
+    MISCLASSIFICATION_COLUMNS,
+    find_misclassifications,
+    rank_confusions,
+)
 from stages.evaluate.curves import mean_precision_recall, mean_roc
 
 CLASSES = ["siren", "dog_bark", "car_horn"]
@@ -24,10 +29,10 @@ def predictions():
     return table.assign(predicted=np.array(CLASSES)[table[columns].to_numpy().argmax(axis=1)])
 
 
-def test_mistakes_come_with_the_most_confident_first(predictions):
-    mistakes = find_mistakes(predictions, CLASSES)
-    assert list(mistakes.columns) == MISTAKE_COLUMNS
-    assert mistakes[["clip", "truth", "predicted", "confidence", "p_truth"]].to_numpy().tolist() == [
+def test_misclassifications_come_with_the_most_confident_first(predictions):
+    table = find_misclassifications(predictions, CLASSES)
+    assert list(table.columns) == MISCLASSIFICATION_COLUMNS
+    assert table[["clip", "truth", "predicted", "confidence", "p_truth"]].to_numpy().tolist() == [
         ["c", "siren", "dog_bark", 0.9, 0.05],
         ["f", "car_horn", "dog_bark", 0.8, 0.1],
         ["b", "siren", "dog_bark", 0.6, 0.3],
@@ -36,7 +41,7 @@ def test_mistakes_come_with_the_most_confident_first(predictions):
 
 
 def test_confusions_are_ranked_and_name_the_clips_to_listen_to(predictions):
-    confusions = rank_confusions(find_mistakes(predictions, CLASSES), predictions["truth"].value_counts())
+    confusions = rank_confusions(find_misclassifications(predictions, CLASSES), predictions["truth"].value_counts())
     assert confusions.to_numpy().tolist() == [
         ["siren", "dog_bark", 2, 2, pytest.approx(2 / 3), "c; b"],
         ["car_horn", "dog_bark", 1, 1, 1.0, "f"],
@@ -44,10 +49,10 @@ def test_confusions_are_ranked_and_name_the_clips_to_listen_to(predictions):
     ]
 
 
-def test_no_mistake_makes_no_row(predictions):
+def test_without_misclassifications_the_tables_are_empty(predictions):
     right = predictions[predictions["truth"] == predictions["predicted"]]
-    assert find_mistakes(right, CLASSES).empty
-    confusions = rank_confusions(find_mistakes(right, CLASSES), right["truth"].value_counts())
+    assert find_misclassifications(right, CLASSES).empty
+    confusions = rank_confusions(find_misclassifications(right, CLASSES), right["truth"].value_counts())
     assert confusions.empty
     assert list(confusions.columns) == CONFUSION_COLUMNS
 

@@ -1,4 +1,4 @@
-"""What evaluate refuses, without a network: model files are made by hand. Runs are in test_train_evaluate.py."""
+"""What evaluate refuses, without a network: model files are written by hand. Runs are in tests/train/test_train.py."""
 
 import json
 import zipfile
@@ -10,6 +10,8 @@ import pytest
 from helpers.repository import ROOT
 from helpers.tones import write_params
 from stages.evaluate import __main__ as evaluate
+from stages.evaluate.plots import PICTURES, SOUNDSCAPE
+from stages.evaluate.predictions import FACTS_NEEDED, add_probabilities
 from stages.lib.core.errors import DataError, ModelError
 from stages.lib.core.files import read_json, write_json
 from stages.lib.features.store import INDEX_COLUMNS
@@ -34,7 +36,7 @@ def features(tmp_path):
     pd.DataFrame(rows).assign(variant="")[INDEX_COLUMNS].to_csv(folder / "index.csv", index=False)
     for fold in (1, 2):
         np.save(folder / f"fold_{fold}.npy", np.zeros((20, 4), np.float32))
-    dataset = {"name": "made", "title": "Made (synthetic)", "synthetic": True, "licence": None, "citation": None}
+    dataset = {"name": "zeros", "title": "Zeros (synthetic)", "synthetic": True, "licence": None, "citation": None}
     facts = {
         "featurize": FEATURIZE,
         "classes": CLASSES,
@@ -48,7 +50,7 @@ def features(tmp_path):
 
 
 def write_model(folder, **changes):
-    facts = dict.fromkeys(evaluate.FACTS_NEEDED | {"name"})
+    facts = dict.fromkeys(FACTS_NEEDED | {"name"})
     facts |= {"name": "fold_2", "classes": CLASSES, "featurize": FEATURIZE, "kind": "log_mel"}
     facts |= {"split": {"train": [1], "validation": None, "test": 2}, "train": {"model": "m", "backend": "tensorflow"}}
     facts |= changes
@@ -89,9 +91,9 @@ REFUSED_MODELS = {
 }
 
 
-@pytest.mark.parametrize("fault", REFUSED_MODELS)
-def test_models_that_do_not_fit_are_refused(features, tmp_path, small_params, fault):
-    changes, message = REFUSED_MODELS[fault]
+@pytest.mark.parametrize("case", REFUSED_MODELS)
+def test_models_that_do_not_fit_are_refused(features, tmp_path, small_params, case):
+    changes, message = REFUSED_MODELS[case]
     write_model(tmp_path / "models", **changes)
     with pytest.raises(ModelError, match=message):
         run(tmp_path, small_params)
@@ -131,21 +133,19 @@ def test_a_model_on_everything_gives_empty_tables_pictures_and_a_page(features, 
         "groups",
         "calibration",
         "confusions",
-        "mistakes",
+        "misclassifications",
         "roc",
     ):
         assert pd.read_csv(tmp_path / f"plots/{table}.csv").empty
     assert pd.read_csv(tmp_path / "plots/soundscapes.csv").empty
     assert pd.read_csv(tmp_path / "plots/soundscape_classes.csv").empty
-    for picture in [*evaluate.PICTURES, evaluate.SOUNDSCAPE]:
+    for picture in [*PICTURES, SOUNDSCAPE]:
         assert (tmp_path / "plots" / picture).stat().st_size > 0
     assert "nothing to score" in (tmp_path / "plots/report.html").read_text()
 
 
 def test_probabilities_are_stored_under_the_names_of_the_model():
-    table = evaluate.add_probabilities(
-        pd.DataFrame({"clip": ["a", "b"]}), np.array([[0.25, 0.75], [0.6, 0.4]]), ["x", "y"]
-    )
+    table = add_probabilities(pd.DataFrame({"clip": ["a", "b"]}), np.array([[0.25, 0.75], [0.6, 0.4]]), ["x", "y"])
     assert table.to_dict("list") == {
         "clip": ["a", "b"],
         "predicted": ["y", "x"],

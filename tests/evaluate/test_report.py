@@ -13,8 +13,9 @@ import soundfile
 from matplotlib.text import Text
 
 from helpers.repository import ROOT
-from stages.evaluate.confusions import find_mistakes, rank_confusions
-from stages.evaluate.event_scores import COUNTS, summarise
+from stages.evaluate.confusions import find_misclassifications
+from stages.evaluate.evaluation import evaluate
+from stages.evaluate.event_scores import COUNTS
 from stages.evaluate.plots import (
     plot_classes,
     plot_confusion,
@@ -25,8 +26,9 @@ from stages.evaluate.plots import (
     plot_reliability,
     plot_roc,
 )
+from stages.evaluate.predictions import SOUNDSCAPE_COLUMNS, FoldPredictions
 from stages.evaluate.published import differences, find_protocol, read_published
-from stages.evaluate.report import LISTEN_S, LISTEN_SR, N_MISTAKES, Run, choose_mistakes, encode_mp3, render_report
+from stages.evaluate.report import LISTEN_S, LISTEN_SR, N_EXAMPLES, Run, choose_examples, encode_mp3, render_report
 from stages.evaluate.scores import EvaluateParams, count_confusions, score
 from stages.lib.core.errors import AudioError, DataError
 from stages.lib.plotting import save_figure
@@ -76,24 +78,36 @@ def load_tone(clip):
     return np.sin(np.arange(10 * LISTEN_SR) / 10).astype(np.float32)
 
 
+def evaluate_table(predictions, classes=NAMES, counts=None):
+    """The evaluation of a table of clips, each of which is its own segment; `counts` are those of soundscapes."""
+    folds = [
+        FoldPredictions(
+            name=f"fold_{fold}",
+            fold=fold,
+            segments=rows.assign(start_s=0.0),
+            clips=rows,
+            soundscapes=pd.DataFrame(columns=SOUNDSCAPE_COLUMNS),
+            counts=counts,
+            example=None,
+        )
+        for fold, rows in predictions.groupby("fold")
+    ]
+    return evaluate(folds, classes, PARAMS)
+
+
 def render(predictions, data=DATA, classes=NAMES, models=None, pictures=(), load=load_tone, counts=None):
     models = models or [facts(1), facts(2, train=(1,))]
-    results = score(predictions, predictions, classes, PARAMS)
-    mistakes = find_mistakes(predictions, classes)
-    confusions = rank_confusions(mistakes, predictions["truth"].value_counts())
     run = Run(data, classes, len(predictions), [1, 2], models)
-    protocols = read_published(ROOT / "data/published.yaml")
-    events, numbers = summarise(counts or {})
+    evaluation = evaluate_table(predictions, classes, counts)
     soundscape = ROOT / "metrics/evaluate/confusion.png"  # any picture will do
-    return render_report(
-        run, results, confusions, mistakes, events, numbers, soundscape, pictures, load, protocols, "0123abcd"
-    )
+    protocols = read_published(ROOT / "data/published.yaml")
+    return render_report(run, evaluation, pictures, soundscape, load, protocols, "0123abcd")
 
 
 def test_soundscapes_have_their_scores_and_classes():
     counts = pd.DataFrame([[3, 1, 2] * 3, [0] * 9], columns=COUNTS, index=pd.Index(NAMES[::2], name="class"))
     names = NAMES[::2]
-    page = render(generate(), counts={1: counts})
+    page = render(generate(n_folds=1), counts=counts)
     assert '<td>event F1</td><td class="n">0.667</td>' in page
     assert f'<tr><td>{names[0]}</td><td class="n">4</td><td class="n">0.667</td>' in page
     assert f'<tr><td>{names[1]}</td><td class="n">0</td>' not in page
@@ -101,7 +115,7 @@ def test_soundscapes_have_their_scores_and_classes():
 
 def test_without_soundscapes_the_page_says_so():
     section = render(generate()).split('<h2 id="soundscapes">')[1].split("<h2")[0]
-    assert "None was made." in section
+    assert "This run has none." in section
     assert "<img" not in section
 
 
@@ -174,9 +188,9 @@ def test_synthetic_data_is_called_so_and_stands_beside_no_published_figure(sampl
     assert "SB-CNN" not in text
 
 
-def test_the_confident_mistakes_can_be_played(sample_page):
+def test_confident_misclassifications_can_be_played(sample_page):
     page = Page(sample_page)
-    chosen = choose_mistakes(find_mistakes(generate(), NAMES))
+    chosen = choose_examples(find_misclassifications(generate(), NAMES))
     sounds = [tag["src"] for tag in page.all("audio")]
     assert len(sounds) == len(chosen) - (chosen["clip"] == "1.wav").sum() > 3
     kind, content = sounds[0].split(",", 1)
@@ -186,18 +200,18 @@ def test_the_confident_mistakes_can_be_played(sample_page):
     assert len(samples) / sr == pytest.approx(LISTEN_S, abs=0.1)  # MP3 pads by a frame or two
 
 
-def test_a_mistake_that_cannot_be_read_says_so():
+def test_a_clip_that_cannot_be_read_says_so():
     predictions = generate()
     predictions.loc[1, ["truth", "predicted", "p_car_horn", "p_siren"]] = ["siren", "car_horn", 1.0, 0.0]
     page = Page(render(predictions))
     assert "1.wav: cannot be read as audio (No such file or directory)" in page.text
 
 
-def test_mistakes_are_bounded_and_one_a_source_and_confusion():
+def test_examples_are_bounded_and_one_per_source_and_confusion():
     predictions = generate(n=3000)
-    predictions["source"] = (predictions.index // 300).astype(str)  # many clips a source, of all classes
-    chosen = choose_mistakes(find_mistakes(predictions, NAMES))
-    assert len(chosen) == N_MISTAKES
+    predictions["source"] = (predictions.index // 300).astype(str)  # many clips per source, of all classes
+    chosen = choose_examples(find_misclassifications(predictions, NAMES))
+    assert len(chosen) == N_EXAMPLES
     assert not chosen.duplicated(["source", "truth", "predicted"]).any()
     assert len(render(predictions, load=lambda clip: np.zeros(4 * LISTEN_SR, np.float32))) < 3_000_000
 
@@ -229,7 +243,7 @@ URBANSOUND8K = {"name": "urbansound8k", "title": "UrbanSound8K", "synthetic": Fa
 TEN = [f"class {i}" for i in range(10)]
 
 
-def test_a_run_of_another_protocol_is_not_set_beside_print_without_a_word():
+def test_a_run_of_another_protocol_is_set_beside_published_results_with_a_warning():
     predictions = generate(n=100, classes=TEN, n_folds=2)
     models = [facts(1, validation=2), facts(2, train=(1,))]
     text = " ".join(Page(render(predictions, URBANSOUND8K, TEN, models)).text.split())
@@ -269,7 +283,7 @@ def test_every_published_figure_has_a_source():
         ("3", r"published\.yaml: expected a list, found 3; correct the table"),
     ],
 )
-def test_a_faulty_table_is_named(tmp_path, content, message):
+def test_an_invalid_table_is_named(tmp_path, content, message):
     path = tmp_path / "published.yaml"
     if content is not None:
         path.write_text(content)

@@ -1,4 +1,4 @@
-"""Say whether two revisions differ by more than chance, and where: `python -m stages.commands.compare A B`.
+"""Test whether two revisions differ significantly, and where: `python -m stages.commands.compare A B`.
 
 A and B are commits, branches, tags, names of DVC experiments, or `workspace`. Read are their predictions, which
 evaluate keeps in Git, so nothing is run or pulled. The test is described in `stages.commands.compare.paired_test`.
@@ -41,7 +41,7 @@ def describe(comparison: Comparison, a: str, b: str) -> str:
         f"B: {b}",
         f"{comparison.n_clips} clips of {comparison.n_sources} sources, folds {folds}",
         "difference: B - A, with its 95 % interval; p: how often two equal runs would differ as much (paired",
-        "randomisation test over sources)",
+        f"randomisation test over sources); significant: p < {LEVEL:g}",
         "",
         *_table(
             ["score", "A", "B", "difference", "95 % interval", "p", ""],
@@ -65,15 +65,15 @@ def describe(comparison: Comparison, a: str, b: str) -> str:
         lines += ["", f"{len(clips)} clips {title}" + (":" if len(clips) else "")]
         wrong = clips["predicted_a" if better == "b" else "predicted_b"]
         rows = zip(clips["clip"], clips["truth"], wrong, strict=True)
-        lines += [f"  {clip}  {truth}, else {predicted}" for clip, truth, predicted in list(rows)[:N_LISTED]]
+        lines += [f"  {clip}  {truth}, by the other {predicted}" for clip, truth, predicted in list(rows)[:N_LISTED]]
         if len(clips) > N_LISTED:
             lines.append(f"  and {len(clips) - N_LISTED} more; --csv FILE writes them all")
     return "\n".join(lines)
 
 
 def verdict(row: tuple) -> str:
-    """Whether a difference is more than chance, in words."""
-    return "more than chance" if row.p < LEVEL else ""
+    """Whether a difference is significant, in words."""
+    return "significant" if row.p < LEVEL else "not significant"
 
 
 def _difference(row: tuple) -> list[str]:

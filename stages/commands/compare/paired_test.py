@@ -1,4 +1,4 @@
-"""Is the difference between two runs more than chance? From the predictions of both on the same clips.
+"""Is the difference between two runs significant? From the predictions of both on the same clips.
 
 The test is a paired randomisation test over sources (Noreen 1989, Computer-Intensive Methods for Testing Hypotheses,
 chapter 2; for classifiers Yeh 2000, COLING, section 3): were the runs equal, their predictions for a source could as
@@ -8,8 +8,8 @@ Statistical Applications in Genetics and Molecular Biology 9, eq. 2). A source i
 they are alike. Intervals of a difference come from drawing sources with replacement (`stages.evaluate.bootstrap`).
 Several classes are several tests, so their p-values are corrected (Holm 1979, Scandinavian Journal of Statistics 6).
 
-Both speak of other recordings like these, not of another training: two seeds of one recipe differ too, which only
-several seeds tell.
+Both generalise to other recordings like these, not to another training: two seeds of one recipe differ too, by how much
+only several seeds show.
 """
 
 import io
@@ -32,17 +32,17 @@ from stages.lib.core.errors import DataError
 
 COMPARED = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
 NEEDED = ["clip", "fold", "source", "truth", "predicted"]
-LEVEL = 0.05  # of p-values that are called more than chance
+LEVEL = 0.05  # a difference is significant where its p-value is below
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What two runs A and B have in common and where they differ; `difference` is B minus A.
 
-    scores   a row a score of `COMPARED`: `score`, `a`, `b`, `difference`, `low`, `high` (95 % interval), `p`
-    classes  a row a class, the greatest difference first: `class`, `n_clips`, `a`, `b` (recall), `difference`, `low`,
-             `high`, `p` (corrected for the number of classes)
-    changed  a row a clip that one run recognises and the other does not: `clip`, `fold`, `source`, `truth`,
+    scores   one row per score of `COMPARED`: `score`, `a`, `b`, `difference`, `low`, `high` (95 % interval), `p`
+    classes  one row per class, the greatest difference first: `class`, `n_clips`, `a`, `b` (recall), `difference`,
+             `low`, `high`, `p` (corrected for the number of classes)
+    changed  one row per clip that one run recognises and the other does not: `clip`, `fold`, `source`, `truth`,
              `predicted_a`, `predicted_b`, `better` ("a" or "b")
     """
 
@@ -113,7 +113,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, *, n_draws: int = 10_000, seed: in
 
 
 def parse_predictions(text: str, where: str) -> pd.DataFrame:
-    """The table of predictions in CSV that evaluate wrote; `where` names it in the `DataError` that another raises."""
+    """Read the table of predictions in CSV that evaluate wrote. Raises `DataError`, which calls it `where`."""
     names = dict.fromkeys(["clip", "source", "truth", "predicted", "salience"], str)
     table = pd.read_csv(io.StringIO(text), dtype=names, keep_default_na=False) if text.strip() else pd.DataFrame()
     if missing := [name for name in NEEDED if name not in table] or ([] if class_names(table) else ["p_<class>"]):

@@ -39,7 +39,7 @@ RUNS = {
 }
 
 # Which way a score is better, by words of its name: `segment_log_loss` and `validation_log_loss` are log losses. Of
-# other names (counts, hours, ends of intervals, deviations) no direction is known, and none is said.
+# other names (counts, hours, ends of intervals, standard deviations) no direction is known, and none is said.
 BETTER = {
     "accuracy": 1,
     "f1": 1,
@@ -51,7 +51,7 @@ BETTER = {
     "calibration_error": -1,
     "error_rate": -1,
 }
-NEUTRAL_ENDS = ("_low", "_high", "_deviation")
+NEUTRAL_ENDS = ("_low", "_high", "_std")
 
 
 @dataclass(frozen=True)

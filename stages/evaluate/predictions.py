@@ -1,0 +1,150 @@
+"""What the model of a test fold predicts: of the clips of that fold, and of soundscapes composed of them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages.evaluate.event_scores import count_events
+from stages.evaluate.scores import DECIMALS, EvaluateParams, probability_column
+from stages.evaluate.soundscapes import Soundscape, SoundscapeExample, build_soundscapes, hear, named_events
+from stages.lib.audio import load_mono
+from stages.lib.core.errors import ModelError
+from stages.lib.core.progress import progress
+from stages.lib.features.store import Features
+from stages.lib.inference.events import Event
+from stages.lib.inference.runtime import FACTS_NEEDED, Model, open_model
+from stages.lib.inference.streaming import make_featurizer
+from stages.lib.model.archive import read_facts
+from stages.lib.model.segments import average_segments, make_segmenter
+
+SEGMENTS_PER_BATCH = 128
+CLIP_COLUMNS = ["clip", "fold", "source", "salience", "duration_s"]
+SEGMENT_COLUMNS = ["clip", "fold", "start_s"]
+SOUNDSCAPE_COLUMNS = ["fold", "soundscape", "kind", "start_s", "end_s", "class", "clip", "snr_db", "confidence"]
+
+
+@dataclass(frozen=True)
+class FoldPredictions:
+    """What the model of one test fold predicts.
+
+    `segments` has one row per segment and `clips` one per clip, both with truth and prediction. `soundscapes` has one
+    row per event, `counts` is the sum of what `stages.evaluate.event_scores.count_events` gives for each soundscape,
+    `example` the first; the last two are None where there are no soundscapes.
+    """
+
+    name: str
+    fold: int
+    segments: pd.DataFrame
+    clips: pd.DataFrame
+    soundscapes: pd.DataFrame
+    counts: pd.DataFrame | None
+    example: SoundscapeExample | None
+
+
+def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, Any]]]:
+    """The model files with their facts, by test fold. Raises `ModelError` unless all are of these features."""
+    models = [(path, read_facts(path)) for path in sorted(folder.glob("*.keras"))]
+    if not models:
+        raise ModelError(f"{folder}: holds no model; run 'dvc repro train'")
+    for path, facts in models:
+        if missing := sorted((FACTS_NEEDED | {"name", "train"}) - set(facts)):
+            raise ModelError(f"{path}: expected the facts {missing}, which it lacks; run 'dvc repro train'")
+        of_model, of_features = ({"classes": f["classes"], **f["featurize"]} for f in (facts, features.facts))
+        for key in of_model:
+            if of_model[key] != of_features.get(key):
+                name = key if key == "classes" else f"featurize.{key}"
+                raise ModelError(
+                    f"{path}: made with {name} {of_model[key]}, the features have {of_features.get(key)}; "
+                    "run 'dvc repro train'"
+                )
+        if facts["split"]["test"] not in (None, *features.folds):
+            raise ModelError(
+                f"{path}: its test fold is {facts['split']['test']}, the features have {features.folds}; "
+                "run 'dvc repro train'"
+            )
+    return sorted(models, key=lambda model: model[1]["split"]["test"] or 0)
+
+
+def predict_fold(path: Path, features: Features, audio: Path, params: EvaluateParams) -> FoldPredictions:
+    """Apply the model of a file to the clips of its test fold, and to soundscapes composed of them."""
+    model = open_model(path)
+    fold, classes = model.facts["split"]["test"], features.classes
+    segments, clips = predict_clips(model, features)
+    detected = detect_in_soundscapes(model, features, audio, params)
+    counts = [count_events(soundscape.reference, named_events(events), classes) for soundscape, events in detected]
+    return FoldPredictions(
+        model.facts["name"],
+        fold,
+        segments,
+        clips,
+        list_events(fold, detected),
+        sum(counts) if counts else None,
+        SoundscapeExample(*detected[0], make_featurizer(model)(detected[0][0].y), model.facts) if detected else None,
+    )
+
+
+def predict_clips(model: Model, features: Features) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predict the model's test fold; returns one row per segment and one per clip, each with truth and prediction."""
+    from stages.lib.model.batches import SegmentBatches  # imports Keras, which must not come before the model's backend
+
+    facts = model.facts
+    batches = SegmentBatches(features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_PER_BATCH)
+    bar = progress(range(len(batches)), total=len(batches), desc=f"evaluate {facts['name']}", unit="batches")
+    probabilities = np.concatenate([model.predict(batches[i][0]) for i in bar])
+
+    clip_rows = batches.segments["clip_row"].to_numpy()
+    of_segment = batches.clips.loc[clip_rows].reset_index(drop=True)
+    frame_s = facts["featurize"]["hop_length"] / facts["featurize"]["sr"]
+    segments = of_segment[["clip", "fold"]].assign(
+        start_s=(batches.segments["start"] * frame_s).round(DECIMALS), truth=of_segment["class"]
+    )
+    clips = batches.clips[CLIP_COLUMNS].assign(truth=batches.clips["class"])
+    return (
+        add_probabilities(segments, probabilities, facts["classes"]),
+        add_probabilities(clips, average_segments(probabilities, clip_rows), facts["classes"]),
+    )
+
+
+def add_probabilities(table: pd.DataFrame, probabilities: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Add the most probable class as `predicted` and the probability of each class, rounded as it is stored."""
+    predicted = np.array(classes)[probabilities.argmax(axis=1)]
+    columns = [probability_column(name) for name in classes]
+    rounded = probabilities.astype(float).round(DECIMALS)
+    return table.assign(predicted=predicted).join(pd.DataFrame(rounded, columns=columns))
+
+
+def detect_in_soundscapes(
+    model: Model, features: Features, audio: Path, params: EvaluateParams
+) -> list[tuple[Soundscape, list[Event]]]:
+    """Build soundscapes of the model's test fold; returns each with the events that the model detects in it."""
+    if not params.n_soundscapes:
+        return []
+    sr, fold = model.facts["featurize"]["sr"], model.facts["split"]["test"]
+    soundscapes = build_soundscapes(
+        features.clips([fold]),
+        lambda clip: load_mono(audio / clip, sr),
+        sr=sr,
+        n=params.n_soundscapes,
+        duration_s=params.soundscape_s,
+        snr_db=tuple(params.soundscape_snr_db),
+        seed=(params.seed, fold),
+    )
+    bar = progress(
+        soundscapes, total=params.n_soundscapes, desc=f"soundscapes {model.facts['name']}", unit="soundscapes"
+    )
+    return [(soundscape, hear(model, soundscape.y, sr)) for soundscape in bar]
+
+
+def list_events(fold: int, detected: Sequence[tuple[Soundscape, list[Event]]]) -> pd.DataFrame:
+    """The events of soundscapes, columns `SOUNDSCAPE_COLUMNS`: what was placed in each, then what was detected."""
+    rows = [
+        {"fold": fold, "soundscape": number, "kind": kind, **asdict(event)}
+        for number, (soundscape, events) in enumerate(detected, start=1)
+        for kind, group in (("reference", soundscape.placed), ("estimated", events))
+        for event in group
+    ]
+    return pd.DataFrame(rows).rename(columns={"label": "class"}).reindex(columns=SOUNDSCAPE_COLUMNS)
