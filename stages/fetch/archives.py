@@ -1,4 +1,4 @@
-"""Unpacking archives that strangers made: every member is checked by name before a byte of it is written."""
+"""Unpacking untrusted archives: every member is checked by name before a byte of it is written."""
 
 import gzip
 import lzma
@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -26,7 +27,7 @@ _DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAEr
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may grow to; more is taken for a bomb."""
+    """What an archive may unpack to; more is taken for a decompression bomb."""
 
     max_bytes: int
     max_files: int
@@ -37,7 +38,7 @@ class _Member:
     name: str
     kind: str  # file, folder, link or other
     n_bytes: int
-    link: str  # what a link names: relative to its own folder, or for a hard link (tar) to the top
+    link: str  # what a link names: relative to its own folder, or for a hard link (tar) to the root of the archive
     open: Callable[[], AbstractContextManager[IO[bytes]]]
 
 
@@ -48,7 +49,7 @@ def is_archive(path: Path) -> bool:
     """
     try:
         return tarfile.is_tarfile(path) or zipfile.is_zipfile(path)
-    except _DAMAGED:  # tarfile turns not all that gzip raises into its own
+    except _DAMAGED:  # tarfile lets some exceptions of gzip through
         return True
 
 
@@ -63,11 +64,11 @@ def is_clutter(name: str) -> bool:
 def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
     """Unpack the tar or zip `archive` into the existing `folder`, in one pass.
 
-    Returns a line for each member left out, clutter (`is_clutter`) aside. A link inside the archive
-    becomes a copy of the file that it names, so no link ever stands in `folder` for a later member to write through.
-    Raises `SourceError` that names the member for an absolute path, a path or link that leads out, a device and
-    whatever passes the limits, and for an archive that is damaged or that the disk has no room for. What was unpacked
-    before that stays in `folder`; give one that is thrown away (`files.atomic_directory`).
+    Returns a line for each member left out, except clutter (`is_clutter`). A link inside the archive becomes a copy of
+    the file that it names, so there is never a link in `folder` that a later member could write through.
+    Raises `SourceError` that names the member for an absolute path, a path or link that leads out, a device or a member
+    beyond the limits, and for an archive that is damaged or too large for the disk. What was unpacked before the error
+    stays in `folder`; pass one that is then removed (`files.atomic_directory`).
     """
     # Audio hardly shrinks, so the archive's own size is a fair first guess; each member is checked again on its turn.
     check_space(folder, archive.stat().st_size, archive.name)
@@ -97,15 +98,15 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
                 if original.is_file():
                     n_bytes += original.stat().st_size
                     if n_bytes > limits.max_bytes:
-                        raise SourceError(f"{archive.name}: refused at link {member.name!r}: past the limit of size")
-                    _write(lambda original=original: original.open("rb"), folder / member.name)
+                        raise SourceError(f"{archive.name}: refused at link {member.name!r}: beyond the limit of size")
+                    _write(partial(original.open, "rb"), folder / member.name)
                 else:
                     left_out.append(f"{member.name!r}, a link to {member.link!r}, which is no file of the archive")
     except _DAMAGED as error:
         raise SourceError(
             f"{archive.name}: damaged or cut short ({_one_line(error)}); fetch or copy the archive again"
         ) from None
-    except RuntimeError as error:  # of zipfile: a password is asked for, or the method is one that it has not
+    except RuntimeError as error:  # of zipfile: a password is needed, or the compression method is not supported
         raise SourceError(f"{archive.name}: cannot be unpacked ({_one_line(error)}); unpack it yourself") from None
     except OSError as error:
         raise SourceError(f"{archive.name}: unpacking stopped: {_one_line(error)}") from None
@@ -113,7 +114,7 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
 
 
 def check_archive(path: Path) -> None:
-    """Raise `SourceError` unless the file `path` is a whole archive."""
+    """Raise `SourceError` unless the file `path` is a complete archive."""
     if not is_archive(path):
         raise SourceError(f"expected an archive, got {describe_content(path)}")
     check_whole(path)
@@ -133,7 +134,7 @@ def check_whole(archive: Path) -> None:
 
 
 def _check_name(archive: Path, member: _Member) -> None:
-    """Refuse what would be written outside: judged by the name alone, since no link is ever written to follow."""
+    """Refuse what would be written outside. The name alone decides, since no link is ever written."""
     parts = re.split(r"[/\\]", member.name)
     if member.name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[/\\]", member.name):
         reason = "its path is absolute"
@@ -178,15 +179,19 @@ def _tar_members(tar: tarfile.TarFile) -> Iterator[_Member]:
         link = os.path.normpath(
             os.path.join(os.path.dirname(info.name), info.linkname) if info.issym() else info.linkname
         )
-        yield _Member(
-            info.name, kind, info.size if kind == "file" else 0, link, lambda info=info: tar.extractfile(info)
-        )
+        yield _Member(info.name, kind, info.size if kind == "file" else 0, link, partial(_open_regular, tar, info))
     # tarfile takes a broken header for the end; after the real one come only zeros. Reading on to the end of the
     # stream also has gzip, bzip2 or xz compare their checksum.
     if any(tar.fileobj.read(tarfile.BLOCKSIZE)):
         raise tarfile.ReadError("a header in the middle is broken")
     while tar.fileobj.read(1 << 20):
         pass
+
+
+def _open_regular(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    content = tar.extractfile(info)
+    assert content is not None, "only a regular file is opened"
+    return content
 
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
@@ -201,7 +206,7 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
         elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
             kind = "other"
         n_bytes = info.file_size if kind == "file" else 0
-        yield _Member(info.filename, kind, n_bytes, link, lambda info=info: archive.open(info))
+        yield _Member(info.filename, kind, n_bytes, link, partial(archive.open, info))
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Folds for recordings that bring none: no source in two folds, every class spread evenly, the same every time."""
+"""Folds for recordings that have none: no source in two folds, each class spread evenly, the same every time."""
 
 import warnings
 from collections import Counter
@@ -20,15 +20,15 @@ def make_folds(classes: Sequence[str], sources: Sequence[str], n_folds: int) -> 
     if min(n_sources, n_largest) < n_folds:
         raise SourceError(
             f"fetch.n_folds: {n_folds} folds need {n_folds} sources and a class with {n_folds} clips, found "
-            f"{n_sources} sources and at most {n_largest} clips a class; lower fetch.n_folds or add recordings"
+            f"{n_sources} sources and at most {n_largest} clips of one class; lower fetch.n_folds or add recordings"
         )
-    # Where every clip is its own source there is nothing to group, and the search for groups takes half a minute on
-    # 100,000 clips. Unshuffled, neighbours in the table go into the same fold, which is welcome: recordings with
-    # similar names are often of one place and day.
+    # Where every clip is its own source there is nothing to group, and grouping takes half a minute on 100,000 clips.
+    # Without shuffling, neighbours in the table go into the same fold, which is welcome: recordings with similar names
+    # are often from one place and day.
     splitter = StratifiedKFold if n_sources == len(sources) else StratifiedGroupKFold
     folds = np.zeros(len(sources), dtype=np.int64)
     with warnings.catch_warnings():
-        # Classes with fewer clips than folds (`rare_classes` names them), groups that StratifiedKFold does not need.
+        # On classes with fewer clips than folds (see `rare_classes`), and on groups, which StratifiedKFold ignores.
         warnings.simplefilter("ignore", UserWarning)
         for number, (_, members) in enumerate(splitter(n_folds).split(sources, classes, sources), start=1):
             folds[members] = number
@@ -36,6 +36,6 @@ def make_folds(classes: Sequence[str], sources: Sequence[str], n_folds: int) -> 
 
 
 def rare_classes(classes: Sequence[str], sources: Sequence[str], n_folds: int) -> dict[str, int]:
-    """The classes with fewer sources than folds, which some fold therefore lacks, and their number of sources."""
+    """The classes with fewer sources than folds, so absent from some fold, and their number of sources."""
     n_sources = Counter(name for name, _ in set(zip(classes, sources, strict=True)))
     return {name: n for name, n in sorted(n_sources.items()) if n < n_folds}

@@ -1,8 +1,8 @@
-"""Downloads that go on where they were cut off, and get their name only once they are whole and right.
+"""Downloads that resume where they were cut off, and get their name only once they are complete and checked.
 
-pooch requests and streams: proxies, time-outs and a body that ends early are its part. `pooch.retrieve` around it
-throws away what it has when a connection breaks, and retries what cannot get better; with 6 GB over a house line that
-matters. So this module keeps what has come, asks the server for the rest, and decides what is worth a retry.
+pooch requests and streams: proxies, time-outs and a body that ends early are its part. `pooch.retrieve` discards what
+it has when a connection breaks, and retries errors that will not pass; with 6 GB over a home connection that matters.
+So this module keeps what has arrived, asks the server for the rest, and decides what is worth a retry.
 """
 
 import email.utils
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import filelock
@@ -23,16 +24,16 @@ from stages.lib.core.errors import SourceError
 from stages.lib.core.files import check_space, read_json, write_json
 from stages.lib.core.progress import progress
 
-N_TRIES = 5  # at each address
+N_TRIES = 5
 WAIT_S = 1.0  # before the first retry; doubled for each further one, unless the server says how long
 MAX_WAIT_S = 60.0  # even where the server asks for more
 TIMEOUT_S = 30.0  # without a byte
-CHUNK_BYTES = 1 << 18  # what is lost at most of a connection that breaks
-PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that may be gone at the next try
+CHUNK_BYTES = 1 << 18  # the most that is lost of a connection that breaks
+TEMPORARY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 
 
 class _Refused(Exception):
-    """What came is not the file, and would not be at the next try."""
+    """What arrived is not the file, and a retry would not change that."""
 
 
 def cache_folder() -> Path:
@@ -41,7 +42,7 @@ def cache_folder() -> Path:
 
 
 def download(
-    addresses: list[str],
+    address: str,
     folder: Path,
     *,
     known_hash: str | None,
@@ -52,53 +53,48 @@ def download(
     wait_s: float = WAIT_S,
     timeout_s: float = TIMEOUT_S,
 ) -> Path:
-    """The file that can be had at each of `addresses` (the first that works is used), as a file in `folder`.
+    """Download the file at `address` into `folder`; returns its path.
 
-    It is compared with `known_hash`, such as "md5:9aa6..." or "sha256:10c9...", or without one given to `check`, which
-    raises `SourceError` where it is not what it should be. What is there already is not downloaded again; what an
-    earlier call began is gone on with. `size_bytes` serves the progress bar of a server that does not tell. `n_tries`
-    are made at each address, `wait_s` seconds apart and then ever more; `timeout_s` is how long a server may be silent.
-    Raises `SourceError` with the fault of each address, which ends with what to do `otherwise`.
+    It is compared with `known_hash`, such as "md5:9aa6..." or "sha256:10c9...", or without one passed to `check`, which
+    raises `SourceError` where it is not what it should be. A file that is already there is not downloaded again; what
+    an earlier call left unfinished is resumed. `size_bytes` serves the progress bar where the server does not tell.
+    `n_tries` are made, `wait_s` seconds apart at first and doubling; `timeout_s` is how long the server may be silent.
+    Raises `SourceError` with the reason where the file cannot be had, which ends with what to do `otherwise`.
     """
-    key = known_hash.partition(":")[2] if known_hash else hashlib.sha256(addresses[0].encode()).hexdigest()[:32]
-    path = folder / f"{key}-{Path(unquote(urlsplit(addresses[0]).path)).name or 'download'}"
-    faults = []
+    key = known_hash.partition(":")[2] if known_hash else hashlib.sha256(address.encode()).hexdigest()[:32]
+    path = folder / f"{key}-{Path(unquote(urlsplit(address).path)).name or 'download'}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(path):
-            if path.is_file() and known_hash in (None, hash_like(path, known_hash)):
-                print(f"{path.name}: in {folder} already")
+        with _locked(path):
+            if path.is_file() and known_hash in (None, known_hash and hash_like(path, known_hash)):
+                print(f"{path.name}: already in {folder}")
                 return path
             part = _Part(path, known_hash, check, size_bytes)
-            for address in addresses:
-                try:
-                    _bring(address, part, n_tries, wait_s, timeout_s)
-                except (_Refused, requests.RequestException) as error:
-                    faults.append(f"{address}: {_reason(error)}")
-                    print(f"download failed: {faults[-1]}", flush=True)
-                    continue
-                os.replace(part.path, path)
-                part.forget()
-                return path
+            try:
+                _complete(part, address, n_tries, wait_s, timeout_s)
+            except (_Refused, requests.RequestException) as error:
+                raise SourceError(
+                    f"{path.name}: cannot be downloaded from {address}: {_reason(error)}; run again later (what has "
+                    f"arrived is kept), or {otherwise}"
+                ) from None
+            os.replace(part.path, path)
+            part.remove()
+            return path
     except OSError as error:
         raise SourceError(
             f"{error.filename or folder}: {error.strerror or error}; downloads are kept in {folder}, set EAR_CACHE to "
             "another folder"
         ) from None
-    raise SourceError(
-        f"{path.name}: cannot be downloaded: {'; '.join(faults)}; run again later (what has come is kept), or "
-        f"{otherwise}"
-    )
 
 
 def hash_like(path: Path, known_hash: str) -> str:
-    """The hash of a file by the algorithm of `known_hash`, and written as that is."""
+    """The hash of a file by the algorithm of `known_hash`, in the same notation."""
     algorithm = known_hash.partition(":")[0]
     return f"{algorithm}:{pooch.file_hash(path, alg=algorithm)}"
 
 
-def _alone(path: Path) -> AbstractContextManager[object]:
-    """A lock on `path` between processes: two experiments in a queue may want the same archive."""
+def _locked(path: Path) -> AbstractContextManager[object]:
+    """A lock on `path` between processes: two experiments in a queue may want the same file."""
     lock = filelock.FileLock(path.with_name(f"{path.name}.lock"))
     try:
         return lock.acquire(timeout=0)
@@ -107,30 +103,30 @@ def _alone(path: Path) -> AbstractContextManager[object]:
         return lock.acquire()
 
 
-def _bring(address: str, part: "_Part", n_tries: int, wait_s: float, timeout_s: float) -> None:
-    """Complete `part` from `address`; raises `_Refused` or what requests raises at the last try."""
+def _complete(part: "_Part", address: str, n_tries: int, wait_s: float, timeout_s: float) -> None:
+    """Complete `part` from `address`; raises `_Refused`, or what requests raises at the last try."""
     for n_left in range(n_tries - 1, -1, -1):
-        begun = part.n_bytes(address)
+        resumed = part.n_bytes(address)
         try:
             part.stream(address, timeout_s)
             part.check()
             return
         except requests.RequestException as error:
-            if n_left == 0 or not _may_pass(error):
+            if n_left == 0 or not _is_temporary(error):
                 raise
-            pause_s = min(_asked_pause(error.response) or wait_s * 2 ** (n_tries - 1 - n_left), MAX_WAIT_S)
+            pause_s = min(_requested_pause(error.response) or wait_s * 2 ** (n_tries - 1 - n_left), MAX_WAIT_S)
             print(f"{address}: {_reason(error)}; next try in {pause_s:g} s, {n_left} left", flush=True)
             time.sleep(pause_s)
         except _Refused as error:
-            part.forget()
-            if not begun or n_left == 0:
+            part.remove()
+            if not resumed or n_left == 0:
                 raise
-            # Two halves that do not fit each other, since the file has changed on the server: once more from the start.
+            # The two halves do not match, since the file has changed on the server: once more from the start.
             print(f"{address}: {error}; starting again", flush=True)
 
 
 class _Part:
-    """What has come of a download so far, as a file that pooch writes to; beside it a note on where it is from."""
+    """What has arrived of a download so far, as a file that pooch writes to, and a note beside it on its origin."""
 
     def __init__(
         self, path: Path, known_hash: str | None, check: Callable[[Path], None], size_bytes: int | None
@@ -140,13 +136,13 @@ class _Part:
         self._name, self._known_hash, self._check, self._size_bytes = path.name, known_hash, check, size_bytes
 
     def n_bytes(self, address: str) -> int:
-        """How many bytes of the file at `address` are here: 0 where it is not sure that the rest would fit to them."""
+        """How many bytes of the file at `address` are here: 0 where it is not certain that the rest would match."""
         if not self.path.is_file() or not self._about_path.is_file():
             return 0
         about, n_here = read_json(self._about_path), self.path.stat().st_size
-        # With a hash a wrong fit is found out at the end. Without one the server has to vouch for it, by If-Range.
-        fits = self._known_hash or (about["address"] == address and about["validator"])
-        return n_here if fits and about["n_bytes"] and n_here <= about["n_bytes"] else 0
+        # With a hash a mismatch is found at the end. Without one the server has to vouch for it, by If-Range.
+        matches = self._known_hash or (about["address"] == address and about["validator"])
+        return n_here if matches and about["n_bytes"] and n_here <= about["n_bytes"] else 0
 
     def stream(self, address: str, timeout_s: float) -> None:
         """Let pooch append what is missing."""
@@ -166,7 +162,7 @@ class _Part:
         with self.path.open("ab") as self._file, self._bar:
             fetch(address, self, None)
 
-    def _begin(self, response: requests.Response, address: str, n_here: int, about: dict) -> None:
+    def _begin(self, response: requests.Response, address: str, n_here: int, about: dict[str, Any]) -> None:
         """Look at the head of an answer before its body is read."""
         length = response.headers.get("Content-Length", "")
         n_to_come = int(length) if length.isdecimal() else None
@@ -174,13 +170,13 @@ class _Part:
             span = response.headers.get("Content-Range", "")
             if span != f"bytes {n_here}-{about['n_bytes'] - 1}/{about['n_bytes']}":
                 raise _Refused(f"asked for the bytes from {n_here} of {about['n_bytes']}, got {span!r}")
-            print(f"{self._name}: going on after {n_here / 1e6:,.1f} MB", flush=True)
+            print(f"{self._name}: resuming after {n_here / 1e6:,.1f} MB", flush=True)
             self._bar.n = self._bar.initial = n_here
             self._bar.total = about["n_bytes"]
         elif response.status_code == 200:
             validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
             weak = validator is None or validator.startswith("W/")
-            # Before the bytes themselves: the note on an old part must not stand beside a new one.
+            # Emptied before the note is written: the note on a new part must not stand beside an old one.
             self.path.open("wb").close()
             write_json(
                 self._about_path,
@@ -199,7 +195,7 @@ class _Part:
         self._bar.update(len(chunk))
 
     def flush(self) -> None:
-        """Called by pooch after each chunk, so that what has come is kept if the process is killed."""
+        """Called by pooch after each chunk, so that what has arrived is kept if the process is killed."""
         self._file.flush()
 
     def check(self) -> None:
@@ -210,33 +206,33 @@ class _Part:
             except SourceError as error:
                 raise _Refused(str(error)) from None
         elif (found := hash_like(self.path, self._known_hash)) != self._known_hash:
-            raise _Refused(f"expected {self._known_hash}, got {found}, thrown away: {describe_content(self.path)}")
+            raise _Refused(f"expected {self._known_hash}, got {found}, discarded: {describe_content(self.path)}")
 
-    def forget(self) -> None:
+    def remove(self) -> None:
         """Remove the part and the note on it."""
         self._about_path.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
 
 def describe_content(path: Path) -> str:
-    """How large a file is and how it starts, which often tells what came in the place of the right one."""
+    """How large a file is and how it starts, which often shows what arrived in place of the right one."""
     with path.open("rb") as file:
         start = file.read(60).decode(errors="replace")
     return f"{path.stat().st_size:,} bytes that start with {start!r}"
 
 
-def _may_pass(error: requests.RequestException) -> bool:
-    if isinstance(error, requests.exceptions.SSLError | ValueError):  # ValueError: an address that is none
+def _is_temporary(error: requests.RequestException) -> bool:
+    if isinstance(error, requests.exceptions.SSLError | ValueError):  # ValueError: not a valid address
         return False
-    return error.response is None or error.response.status_code in PASSING
+    return error.response is None or error.response.status_code in TEMPORARY_STATUSES
 
 
-def _asked_pause(response: requests.Response | None) -> float:
+def _requested_pause(response: requests.Response | None) -> float:
     """The seconds that the header Retry-After asks for, as a number or a date; 0 without one."""
     text = "" if response is None else response.headers.get("Retry-After", "")
     if text.isdecimal():
         return float(text)
-    with suppress(TypeError, ValueError):  # no date, or one without a time zone
+    with suppress(TypeError, ValueError):  # not a date, or one without a time zone
         return max(0.0, (email.utils.parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     return 0.0
 

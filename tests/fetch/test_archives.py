@@ -102,7 +102,10 @@ def test_links_inside_become_copies(tmp_path: Path) -> None:
 
 LINK = stat.S_IFLNK | 0o777
 HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "tar, absolute": (lambda to: make_tar(to, tar_member("/tmp/evil", b"1")), r"'/tmp/evil': its path is absolute"),
+    "tar, absolute": (
+        lambda to: make_tar(to, tar_member(f"{to.parent}/evil", b"1")),
+        r"/evil': its path is absolute",
+    ),
     "tar, up": (lambda to: make_tar(to, tar_member("a/../../evil", b"1")), r"'a/../../evil': its path leads out"),
     "tar, up with backslashes": (
         lambda to: make_tar(to, tar_member("a\\..\\evil", b"1")),
@@ -134,7 +137,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
         lambda to: make_tar(to, *(tar_member(f"{n}") for n in range(101))),
         r"'100': expected at most 100 mem",
     ),
-    "zip, absolute": (lambda to: make_zip(to, ("/tmp/evil", b"1", 0)), r"'/tmp/evil': its path is absolute"),
+    "zip, absolute": (lambda to: make_zip(to, (f"{to.parent}/evil", b"1", 0)), r"/evil': its path is absolute"),
     "zip, up": (lambda to: make_zip(to, ("../evil", b"1", 0)), r"'../evil': its path leads out"),
     "zip, link out": (lambda to: make_zip(to, ("a/l", b"../../evil", LINK)), r"'a/l': it is a link that leads out"),
     "zip, device": (lambda to: make_zip(to, ("null", b"", stat.S_IFCHR)), r"'null': it is a device"),
@@ -145,7 +148,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "a link grows it": (
         lambda to: make_tar(to, tar_member("x", bytes(600_000)), tar_member("y", kind=tarfile.SYMTYPE, link="x")),
-        r"refused at link 'y': past the limit of size",
+        r"refused at link 'y': beyond the limit of size",
     ),
     "through a link": (  # a folder link that leads in, then a file below it: no link is ever made, so it is a folder
         lambda to: make_tar(to, tar_member("a", kind=tarfile.SYMTYPE, link="b/../.."), tar_member("a/evil", b"1")),
@@ -166,7 +169,6 @@ def test_hostile_member_is_refused_by_name_and_nothing_is_written_outside(tmp_pa
     assert "\n" not in str(caught.value)
     assert sorted(os.listdir(tmp_path)) == ["hostile", "in"]
     assert os.listdir(tmp_path / "in") == ["to"]
-    assert not Path("/tmp/evil").exists()
 
 
 def broken_header(path: Path) -> Path:
@@ -233,7 +235,7 @@ def test_full_disk_is_found_before(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "to").mkdir()
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10})())
 
-    with pytest.raises(SourceError, match=r"^a: needs 0.00 GB on the disk of .*, found 0.00 GB free; make room"):
+    with pytest.raises(SourceError, match=r"^a: needs 0.00 GB on the disk of .*, found 0.00 GB free; free some space"):
         unpack(archive, tmp_path / "to", LIMITS)
     assert files_below(tmp_path / "to") == {}
 

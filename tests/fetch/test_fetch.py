@@ -1,11 +1,9 @@
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,8 @@ import yaml
 
 from helpers.repository import ROOT
 from stages.fetch import __main__ as fetch
-from stages.fetch import archives
-from stages.fetch.layouts import CLIP_COLUMNS
+from stages.fetch import archives, obtain
+from stages.fetch.listing import CLIP_COLUMNS
 from stages.lib.core.errors import SourceError
 
 CLASSES = ("air_conditioner", "car_horn", "children_playing")
@@ -111,7 +109,7 @@ def test_files_are_copies_that_may_be_written_and_deleted(tmp_path: Path) -> Non
         assert path.is_dir() or path.stat().st_nlink == 1
 
 
-def test_own_recordings_with_faults_keep_their_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_own_recordings_with_problems_keep_their_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for name in ("a b/é'\"\n.wav", "a b/2.wav", "c/1.wav", "c/2.wav", "c/notes.txt"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_text(name)
@@ -126,39 +124,39 @@ def test_own_recordings_with_faults_keep_their_rows(tmp_path: Path, capsys: pyte
     assert (raw / "audio/a b/é'\"\n.wav").read_text() == "a b/é'\"\n.wav"
     assert not (raw / "LICENCE.txt").exists()
     assert "note: 1 left out, not audio by their extension: c/notes.txt" in out
-    assert "note: 3 not brought, so validate will find them missing: c/broken.wav (a broken link" in out
+    assert "note: 3 could not be copied, so validate will reject them: c/broken.wav (a broken link" in out
     assert "c/folder.wav (a folder)" in out
     assert "7 clips of 2 classes and 7 sources in folds 1, 2; 3 without a file, 0 files without a row" in out
 
 
-def test_what_cannot_be_read_is_said_and_its_row_stays(
+def test_unreadable_file_is_reported_and_its_row_stays(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = urbansound8k(tmp_path / "in")
-    copyfile = fetch.shutil.copyfile
+    copyfile = obtain.shutil.copyfile
 
     def closed(path: Path, target: Path) -> None:
         if path.name == "0-0-0-0.wav":
             raise PermissionError(13, "Permission denied")
         copyfile(path, target)
 
-    monkeypatch.setattr(fetch.shutil, "copyfile", closed)
+    monkeypatch.setattr(obtain.shutil, "copyfile", closed)
     raw = run_fetch(tmp_path, source, "urbansound8k")
     assert len(pd.read_csv(raw / "clips.csv")) == 6
     assert (
-        "1 not brought, so validate will find them missing: fold1/0-0-0-0.wav (Permission denied)"
+        "1 could not be copied, so validate will reject them: fold1/0-0-0-0.wav (Permission denied)"
         in capsys.readouterr().out
     )
 
 
-def test_files_without_row_are_brought_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_files_without_row_are_copied_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     source = urbansound8k(tmp_path / "in")
     (source / "UrbanSound8K/audio/fold1/more.wav").write_bytes(b"RIFF")
     raw = run_fetch(tmp_path, source, "urbansound8k")
 
     assert (raw / "audio/fold1/more.wav").is_file()
     assert json.loads((raw / "dataset.json").read_text())["n_files_without_row"] == 1
-    assert "note: 1 recordings that no row names: fold1/more.wav" in capsys.readouterr().out
+    assert "note: 1 recordings without a row: fold1/more.wav" in capsys.readouterr().out
 
 
 def test_the_sample_says_that_it_is_synthetic(
@@ -170,7 +168,7 @@ def test_the_sample_says_that_it_is_synthetic(
         settings.append(values)
         urbansound8k(target)
 
-    monkeypatch.setattr(fetch, "render_sample", render)
+    monkeypatch.setattr(obtain, "render_sample", render)
     raw = run_fetch(tmp_path, ROOT / "data/sources/sample.yaml", "sample")
 
     assert settings == [yaml.safe_load((ROOT / "data/sources/sample.yaml").read_text())["render"]]
@@ -189,13 +187,13 @@ def test_a_source_with_an_address_is_downloaded_to_the_cache(tmp_path: Path, mon
         calls.append((arguments, options))
         return archive
 
-    monkeypatch.setattr(fetch, "download", download)
+    monkeypatch.setattr(obtain, "download", download)
     monkeypatch.setenv("EAR_CACHE", str(tmp_path / "cache"))
     raw = run_fetch(tmp_path, ROOT / "data/sources/urbansound8k.yaml", "urbansound8k")
 
     known = yaml.safe_load((ROOT / "data/sources/urbansound8k.yaml").read_text())
     [(arguments, options)] = calls
-    assert arguments == ([known["address"]], tmp_path / "cache")
+    assert arguments == (known["address"], tmp_path / "cache")
     assert options["known_hash"] == f"md5:{known['md5']}"
     assert options["size_bytes"] == known["size_bytes"]
     assert len(content(raw / "audio")) == 6
@@ -208,10 +206,13 @@ def test_a_limit_of_the_source_is_kept(tmp_path: Path) -> None:
     known = yaml.safe_load((ROOT / "data/sources/urbansound8k.yaml").read_text())
     (sources / "urbansound8k.yaml").write_text(yaml.safe_dump({**known, "limits": {"max_bytes": 999, "max_files": 99}}))
     archive = pack(urbansound8k(tmp_path / "in"), tmp_path / "a.tgz")
-    source = fetch.choose_source(archive, sources, tmp_path / "raw", "urbansound8k")
+    source = obtain.choose_source(archive, sources, tmp_path / "raw", "urbansound8k")
 
-    with pytest.raises(SourceError, match=r"a.tgz: refused at member .*expected at most 99 members and 999 bytes"):
-        fetch.obtain(archive, source, tmp_path / "unpacked")
+    with (
+        pytest.raises(SourceError, match=r"a.tgz: refused at member .*expected at most 99 members and 999 bytes"),
+        obtain.obtain(archive, source, tmp_path / "unpacked"),
+    ):
+        pass
 
 
 YAML = ROOT / "data/sources"
@@ -255,8 +256,8 @@ WRONG = {
         "esc50",
         r"in: expected audio/ and meta/esc50.csv, here or in one folder below, found UrbanSound8K",
     ),
-    "the output": ("data/raw", "urbansound8k", r"data/raw holds .*data/raw, or lies in it, and that is written anew"),
-    "around the output": ("data", "urbansound8k", r"data holds .*data/raw, or lies in it"),
+    "the output": ("data/raw", "urbansound8k", r"data/raw contains .*data/raw or lies in it, which fetch replaces"),
+    "around the output": ("data", "urbansound8k", r"data contains .*data/raw or lies in it"),
 }
 
 
@@ -321,21 +322,22 @@ def test_what_a_killed_run_left_behind_does_not_matter(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_and_rerun_gives_the_same(tmp_path: Path) -> None:
+def test_killed_in_each_step_and_rerun_gives_the_same(tmp_path: Path) -> None:
     archive = pack(urbansound8k(tmp_path / "in", n_clips=3000), tmp_path / "a.tgz")
     expected = content(run_fetch(tmp_path, archive, "urbansound8k"))
     command = [sys.executable, "-m", "stages.fetch", *options(tmp_path)]
-    started = time.monotonic()
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    whole_s = time.monotonic() - started
+    raw = tmp_path / "data/raw"
+    part = tmp_path / "data/.raw.part"
 
-    for share in (0.6, 0.8, 0.95):
+    # While the archive is being unpacked, while the recordings are being moved, and while the result is being written.
+    for begun in ("unpacked/a.tgz/UrbanSound8K/audio/fold2", "audio/fold2", "clips.csv"):
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(share * whole_s)
-        process.send_signal(signal.SIGKILL)
+        while not (part / begun).exists():
+            assert process.poll() is None, f"the run ended without {begun}"
+        process.kill()
         process.wait()
-        raw = tmp_path / "data/raw"
-        assert not raw.exists() or content(raw) == expected
+        assert (part / begun).exists(), "killed too late to prove anything"
+        assert content(raw) == expected  # the result of the run before
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         assert content(raw) == expected
         assert os.listdir(raw.parent) == ["raw"]

@@ -8,8 +8,11 @@ import soundfile
 import yaml
 
 from helpers.repository import ROOT
-from stages.fetch import layouts as datasets
-from stages.fetch.layouts import CLIP_COLUMNS, FetchParams, Listing, Source, list_clips, read_source, read_table
+from stages.fetch import recordings
+from stages.fetch.layouts import list_clips
+from stages.fetch.listing import CLIP_COLUMNS, Listing
+from stages.fetch.sources import FetchParams, Source, read_source
+from stages.fetch.tables import read_table
 from stages.lib.core.errors import ParamsError, SourceError
 from stages.lib.core.params import load_params
 
@@ -69,14 +72,14 @@ TABLES: dict[str, tuple[bytes, str | None]] = {
     "no head": (b"a.wav,dog\n", r"t.csv: column path, class missing; .* found 'a.wav', 'dog'; correct the first line"),
     "empty file": (b"", r"t.csv: column path, class missing; .* found an empty file"),
     "empty table": (b"path,class\n", r"t.csv: expected a row for each clip, found none below the first line"),
-    "column twice": (b"path,class,class\na.wav,dog,cat\n", r"t.csv: column class is there more than once; keep one"),
+    "column twice": (b"path,class,class\na.wav,dog,cat\n", r"t.csv: column class occurs more than once; keep one"),
     "too many values": (
         b"path,class\na.wav,dog, big\n",
         r"t.csv line 2: expected 2 values, found 3; put values .* quotes",
     ),
     "open quote": (
         b'path,class\n"a.wav,dog\nb.wav,dog\nc.wav,dog\n',
-        r"t.csv line 2: the row that begins here cannot be read \(.*\); see to its quotes",
+        r"t.csv line 2: the row that begins here cannot be read \(.*\); check its quotes",
     ),
     "open quote in a later row": (b'path,class\na.wav,dog\n"b.wav,dog\nc.wav,"cat"\n', r"t.csv line 3: the row that"),
     "quote within a value": (b'path,class,x\na.wav,dog,5" pipe\n', None),
@@ -149,7 +152,7 @@ def test_what_the_source_declares_counts_more_than_what_is_found(tmp_path: Path)
         f"{'n' * 300}.wav,1,0.5,4.5,1,1,3,dog_bark",
     ],
 )
-def test_faulty_values_reach_validate(tmp_path: Path, row: str) -> None:
+def test_wrong_values_reach_validate(tmp_path: Path, row: str) -> None:
     listing = list_dataset(urbansound8k(tmp_path, ROW, row), "urbansound8k")
     cells = row.split(",")
     assert (
@@ -179,7 +182,7 @@ def test_a_linked_folder_of_audio_is_refused(tmp_path: Path) -> None:
     urbansound8k(tmp_path / "in", ROW)
     (tmp_path / "in/audio").rename(tmp_path / "far")
     (tmp_path / "in/audio").symlink_to(tmp_path / "far")
-    with pytest.raises(SourceError, match=r"in/audio: a link to a folder, behind which DVC sees no change; put"):
+    with pytest.raises(SourceError, match=r"in/audio: a link to a folder, in which DVC would miss changes; put"):
         list_dataset(tmp_path / "in", "urbansound8k")
 
 
@@ -202,7 +205,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no recording of any row": (
         lambda to: urbansound8k(to, ROW, files=("fold2/1-3-0-0.wav",)),
-        r"1 clips are listed, but the recording of none is there; the first would be 'fold1/1-3-0-0.wav'",
+        r"1 clips are listed, but none of their recordings was found; the first would be 'fold1/1-3-0-0.wav'",
     ),
     "a row that leads out": (
         lambda to: urbansound8k(to, ROW, "../../../x.wav,1,0,1,1,1,3,dog_bark"),
@@ -214,7 +217,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a class with a line end": (
         lambda to: urbansound8k(to, ROW.replace("dog_bark", '"dog\rbark"')),
-        r"column class holds a carriage return within a value; take it out",
+        r"column class holds a carriage return within a value; remove it",
     ),
     "a name that is not UTF-8": (
         lambda to: urbansound8k(to, ROW, files=("fold1/1-3-0-0.wav", os.fsdecode(b"fold1/\xe9.wav"))),
@@ -269,7 +272,7 @@ def test_a_blank_name_reaches_validate(tmp_path: Path) -> None:
 
 def test_esc10_of_a_table_without_it_is_an_error(tmp_path: Path) -> None:
     esc50(tmp_path, "5-7-A-5.ogg,5,5,cat,False,7,A", files=("5-7-A-5.ogg",))
-    with pytest.raises(SourceError, match=r"no clip is left of the table; see fetch.esc10"):
+    with pytest.raises(SourceError, match=r"the table has no clip in the subset; set fetch.esc10 to false"):
         list_dataset(tmp_path, "esc50", esc10=True)
 
 
@@ -429,7 +432,7 @@ FOLDERS_REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no such files": (
         lambda to: (to / "clips.csv").write_text("path,class\na.wav,a\nb.wav,a\nc.wav,b\n"),
-        r"3 clips are listed, but the recording of none is there; the first would be 'a.wav'",
+        r"3 clips are listed, but none of their recordings was found; the first would be 'a.wav'",
     ),
     "absolute": (
         lambda to: (to / "clips.csv").write_text("path,class\n/etc/passwd,a\nb.wav,a\nc.wav,b\n"),
@@ -461,7 +464,7 @@ def test_the_order_of_the_disk_does_not_matter(tmp_path: Path, monkeypatch: pyte
             subfolders.sort(reverse=True)
             yield folder, subfolders, sorted(files, reverse=True)
 
-    monkeypatch.setattr(datasets.os, "walk", backwards)
+    monkeypatch.setattr(recordings.os, "walk", backwards)
     pd.testing.assert_frame_equal(before, list_dataset(tmp_path, "folder").clips)
 
 
@@ -481,8 +484,8 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: p
 
 def test_every_format_that_soundfile_reads_has_an_extension() -> None:
     without = {"RAW", "MAT4", "MAT5", "WAVEX"}  # see EXTENSIONS; WAVEX files are named .wav
-    assert set(soundfile.available_formats()) - without <= set(datasets.EXTENSIONS)
-    assert not without & set(datasets.EXTENSIONS)
+    assert set(soundfile.available_formats()) - without <= set(recordings.EXTENSIONS)
+    assert not without & set(recordings.EXTENSIONS)
 
 
 # ---- what is known about a dataset
@@ -521,7 +524,7 @@ BAD_SOURCES = {
 
 
 @pytest.mark.parametrize("case", BAD_SOURCES)
-def test_faulty_source_is_an_error(tmp_path: Path, case: str) -> None:
+def test_wrong_source_is_an_error(tmp_path: Path, case: str) -> None:
     tree, match = BAD_SOURCES[case]
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(tree))
     with pytest.raises(SourceError, match=match):
@@ -549,7 +552,7 @@ def test_source_that_is_no_yaml_or_not_there(tmp_path: Path) -> None:
         ({"esc10": True}, r"fetch.esc10: true is for fetch.dataset esc50, found folder; set it to false"),
     ],
 )
-def test_faulty_params_are_an_error(tmp_path: Path, changed: dict[str, object], match: str) -> None:
+def test_wrong_params_are_an_error(tmp_path: Path, changed: dict[str, object], match: str) -> None:
     values = {"dataset": "folder", "source": "x", "esc10": False, "n_folds": 5, **changed}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"fetch": values}))
     with pytest.raises(ParamsError, match=match):

@@ -34,6 +34,24 @@ def test_the_same_every_time(n_a_source: int) -> None:
     assert np.array_equal(first, make_folds(classes, sources, 5))
 
 
+def test_neighbours_share_a_fold_in_the_order_of_the_table() -> None:
+    folds = make_folds(["a"] * 10, list("abcdefghij"), 5)
+    assert folds.tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+def test_the_folds_of_grouped_sources_stay_as_they_are() -> None:
+    # As scikit-learn assigns them today. Another assignment would change the folds of all users, and their results.
+    sources = [name for name in "abcdefghij" for _ in range(2)]
+    folds = make_folds(["a"] * 20, sources, 5)
+    assert folds.tolist() == [1, 1, 4, 4, 2, 2, 3, 3, 5, 5, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+def test_as_many_sources_as_folds_are_enough() -> None:
+    assert sorted(make_folds(["a"] * 5, list("abcde"), 5)) == [1, 2, 3, 4, 5]
+    assert sorted(set(make_folds(["a"] * 10, list("aabbccddee"), 5))) == [1, 2, 3, 4, 5]
+    assert sorted(make_folds(["a"] * 2, list("ab"), 2)) == [1, 2]
+
+
 def test_a_class_with_few_sources_is_named_and_still_gets_folds() -> None:
     classes, sources = [*["a"] * 10, "b", "b", "b"], [*map(str, range(10)), "x", "x", "y"]
     folds = make_folds(classes, sources, 5)
@@ -46,8 +64,8 @@ def test_a_class_with_few_sources_is_named_and_still_gets_folds() -> None:
 @pytest.mark.parametrize(
     ("classes", "sources", "found"),
     [
-        (["a"] * 6, ["1", "1", "2", "2", "3", "3"], "found 3 sources and at most 6 clips a class"),
-        (["a", "a", "b", "b", "c", "c"], list("123456"), "found 6 sources and at most 2 clips a class"),
+        (["a"] * 6, ["1", "1", "2", "2", "3", "3"], "found 3 sources and at most 6 clips of one class"),
+        (["a", "a", "b", "b", "c", "c"], list("123456"), "found 6 sources and at most 2 clips of one class"),
         ([], [], "found 0 sources"),
     ],
 )

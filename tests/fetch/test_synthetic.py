@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from helpers.repository import ROOT
 from stages.fetch.synthetic import dataset as sample
 from stages.fetch.synthetic.clips import render_parts
-from stages.fetch.synthetic.scenes import BEDS, Equaliser, Place, active_power, mix
+from stages.fetch.synthetic.scenes import BACKGROUNDS, Equaliser, Place, active_power, mix
 from stages.fetch.synthetic.signals import SR
 from stages.fetch.synthetic.sounds import SOUNDS
 from stages.lib.core.errors import SourceError
@@ -218,16 +218,16 @@ def block_levels_db(y):
     return 10 * np.log10(power + 1e-20)
 
 
-def test_every_clip_of_a_fold_holds_its_sound_above_the_bed(default_plan):
+def test_every_clip_of_a_fold_holds_its_sound_above_the_background(default_plan):
     settings = sample.sample_settings(render_values())
     for source in (source for source in default_plan if source.fold == 10):
-        for part, (sound, bed) in zip(source.slices, render_parts(source), strict=True):
-            assert len(sound) == len(bed) == round(part.duration_s * SR)
-            snr_db = 10 * np.log10(active_power(sound) / np.mean(bed.astype(np.float64) ** 2))
+        for part, (sound, background) in zip(source.slices, render_parts(source), strict=True):
+            assert len(sound) == len(background) == round(part.duration_s * SR)
+            snr_db = 10 * np.log10(active_power(sound) / np.mean(background.astype(np.float64) ** 2))
             low, high = settings.foreground_snr_db if part.salience == 1 else settings.background_snr_db
             assert low - 0.01 <= snr_db <= high + 0.01, source.file_name(part)
-            # Its loudest 50 ms are above the mean of the bed by what was asked for, or nearly.
-            assert block_levels_db(sound).max() >= 10 * np.log10(np.mean(bed.astype(np.float64) ** 2)) + low - 3
+            # Its loudest 50 ms are above the mean of the background by what was asked for, or nearly.
+            assert block_levels_db(sound).max() >= 10 * np.log10(np.mean(background.astype(np.float64) ** 2)) + low - 3
 
 
 @pytest.mark.parametrize("name", CLASS_NAMES)
@@ -249,7 +249,7 @@ def test_clips_of_one_instance_differ(name):
     assert not np.allclose(first, second)
 
 
-# the place and the gear
+# the place and the recording chain
 
 
 def test_equaliser_reaches_no_further_than_its_curves():
@@ -270,24 +270,24 @@ def test_active_power_of_steady_sound_and_of_burst():
     assert active_power(burst) == pytest.approx(0.5, rel=1e-2)
 
 
-def test_mix_sets_the_level_of_the_bed():
+def test_mix_sets_the_level_of_the_background():
     rng = np.random.default_rng(0)
-    sound, bed = mix(rng.normal(size=SR), 5 * rng.normal(size=SR), 12.0)
-    assert 10 * np.log10(np.mean(sound**2) / np.mean(bed**2)) == pytest.approx(12.0, abs=0.3)
+    sound, background = mix(rng.normal(size=SR), 5 * rng.normal(size=SR), 12.0)
+    assert 10 * np.log10(np.mean(sound**2) / np.mean(background**2)) == pytest.approx(12.0, abs=0.3)
 
 
 def test_place_filters_and_echoes_a_click():
     click = np.zeros(SR, dtype=np.float32)
     click[100] = 1.0
-    beds = set()
+    backgrounds = set()
     for seed in range(30):
         place = Place.draw(np.random.default_rng(seed), 6.0)
-        beds.add(place.bed)
-        heard, bed = place.record(click, np.random.default_rng(0))
+        backgrounds.add(place.background)
+        heard, background = place.record(click, np.random.default_rng(0))
         energy = np.cumsum(heard.astype(np.float64) ** 2)
         assert energy[100 + int(6 * place.echo_s * SR)] > 0.98 * energy[-1]
-        assert np.std(bed) > 0
-    assert beds == set(BEDS)
+        assert np.std(background) > 0
+    assert backgrounds == set(BACKGROUNDS)
 
 
 # errors

@@ -15,11 +15,11 @@ from stages.fetch.synthetic.signals import (
     low_pass,
     n_harmonics,
     period_table,
+    random_curve,
     read_table,
     renewal_times,
     shaped_noise,
-    struck,
-    wander,
+    struck_body,
 )
 from stages.fetch.synthetic.voices import SCALES, VOWELS_HZ, ChildrenPlaying, DogBark, StreetMusic, _syllable
 
@@ -290,7 +290,7 @@ def test_noise_has_its_shape():
 
 
 def test_struck_body_decays_with_its_time_constant():
-    ring = struck(np.array([1000.0]), np.array([0.02]), np.ones(1), np.random.default_rng(0))
+    ring = struck_body(np.array([1000.0]), np.array([0.02]), np.ones(1), np.random.default_rng(0))
     periods = np.abs(ring[: 24 * 60]).reshape(-1, 24).max(axis=1)  # a peak each millisecond
     assert periods[40] / periods[0] == pytest.approx(np.exp(-40 / 20), rel=0.02)
 
@@ -312,12 +312,12 @@ def test_sound_beyond_the_edges_is_cut_off():
     assert y.tolist() == [2.0, 0.0, 0.0, 0.0, 3.0]
 
 
-def test_gate_and_wander():
+def test_gate_and_random_curve():
     envelope = gate(SR, 0.1, 0.2)
     assert envelope[0] == 0
     assert (envelope[int(0.1 * SR) : int(0.8 * SR)] == 1).all()
     assert envelope[int(0.05 * SR)] == pytest.approx(0.5, abs=0.01)
     assert envelope[int(0.9 * SR)] == pytest.approx(0.5, abs=0.01)
-    curve = wander(100 * SR, np.random.default_rng(0), 2.0, 3.0)
+    curve = random_curve(100 * SR, np.random.default_rng(0), 2.0, 3.0)
     assert curve.mean() == pytest.approx(0.0, abs=0.6)
     assert curve.std() == pytest.approx(3.0 * np.sqrt(2 / 3), rel=0.15)  # straight lines between knots: two thirds

@@ -1,4 +1,4 @@
-"""The clips of `sample` from one source: its instance sounds at its place, and its recorder writes the files."""
+"""The clips of one source of `sample`: its sound is rendered, mixed with the background and written to files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +16,16 @@ from stages.fetch.synthetic.sounds import SOUNDS
 SAMPLE_RATES = {16000: 0.15, 22050: 0.30, 24000: 0.05, 32000: 0.12, 44100: 0.26, 48000: 0.10, 96000: 0.02}
 SUBTYPES = {"PCM_16": 0.72, "PCM_24": 0.14, "FLOAT": 0.06, "PCM_U8": 0.05, "PCM_32": 0.03}
 STEREO_SHARE = 0.4
-LEVEL_DB = (-42.0, -16.0)  # root mean square of a clip against full scale
+LEVEL_DB = (-42.0, -16.0)  # RMS level of a clip, dB of full scale
 PEAK = 0.97
-PRECISION_BITS = 20  # 24-bit, 32-bit and float files carry this much, so that another processor's last digit is lost
+PRECISION_BITS = (
+    20  # 24-bit, 32-bit and float files are rounded to this, so that rounding differences between processors vanish
+)
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One clip of the plan: where it lies in its recording (seconds), and whether its sound stands in front."""
+    """One clip of the plan: where it lies in its recording (seconds), and whether its sound is in the foreground."""
 
     occurrence: int
     number: int
@@ -35,7 +37,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Source:
-    """One recording of the plan, with the seed of all that is random in it."""
+    """One recording of the plan, with the seed of all its random numbers."""
 
     class_name: str
     fold: int
@@ -56,7 +58,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Recorder:
-    """The file format of a source, and where the sound stands between its channels."""
+    """The file format of a source, and where the sound is panned between its channels."""
 
     sr: int
     subtype: str
@@ -70,7 +72,7 @@ class Recorder:
     def draw(cls, rng: np.random.Generator) -> Self:
         """One recorder and the gain it is set to."""
         subtype = _pick(rng, SUBTYPES)
-        # Eight bits hide what is 40 dB down, so there the gain is set high.
+        # Quantisation to eight bits masks what is 40 dB down, so there the gain is set high.
         low_db, high_db = LEVEL_DB if subtype != "PCM_U8" else (-24.0, LEVEL_DB[1])
         return cls(
             sr=_pick(rng, SAMPLE_RATES),
@@ -84,7 +86,7 @@ class Recorder:
 
 
 def render_parts(source: Source) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The sound and the bed of each clip of a source, each float32 of shape (n_samples,) at `SR` Hz, scaled to mix."""
+    """Sound and background of each clip of a source, float32 of shape (n_samples,) at `SR` Hz, scaled to be added."""
     rng = np.random.default_rng([*source.seed, 1])
     sound = SOUNDS[source.class_name].draw(rng)
     place = Place.draw(rng, source.equaliser_db)
@@ -102,10 +104,10 @@ def write_source(task: tuple[Path, Source]) -> list[tuple[str, int, float, float
     rng = np.random.default_rng([*source.seed, 3])
     recorder = Recorder.draw(rng)
     rows = []
-    for part, (sound, bed) in zip(source.slices, render_parts(source), strict=True):
+    for part, (sound, background) in zip(source.slices, render_parts(source), strict=True):
         name = source.file_name(part)
         path = folder / "audio" / f"fold{source.fold}" / name
-        frames = _frames(sound, bed, recorder, rng)
+        frames = _frames(sound, background, recorder, rng)
         soundfile.write(path, frames, recorder.sr, subtype=recorder.subtype, format=recorder.container)
         if recorder.subtype == "FLOAT":
             _clear_peak_time(path)
@@ -115,27 +117,27 @@ def write_source(task: tuple[Path, Source]) -> list[tuple[str, int, float, float
     return rows
 
 
-def _frames(sound: np.ndarray, bed: np.ndarray, recorder: Recorder, rng: np.random.Generator) -> np.ndarray:
-    """The clip at the rate of the file, (n_samples, n_channels): int16 where it is written so, float32 else."""
-    channels = [sound + bed]
+def _frames(sound: np.ndarray, background: np.ndarray, recorder: Recorder, rng: np.random.Generator) -> np.ndarray:
+    """The clip at the rate of the file, (n_samples, n_channels): int16 for PCM_16, else float32."""
+    channels = [sound + background]
     if recorder.n_channels == 2:
-        # The sound reaches the two microphones at different times and levels; the bed comes from all around.
+        # The sound reaches the two microphones at different times and levels; the background comes from all around.
         far = np.roll(sound, recorder.delay) * np.float32(amplitude(recorder.pan_db))
-        channels.append(far + np.roll(bed, len(bed) // 2))
+        channels.append(far + np.roll(background, len(background) // 2))
     y = np.stack(channels, axis=1)
     if recorder.sr != SR:
         y = soxr.resample(y, SR, recorder.sr, quality="HQ")
     level_db = recorder.level_db + rng.uniform(-2, 2)
     gain = amplitude(level_db) / np.sqrt(np.mean(np.square(y, dtype=np.float64)))
     gain = min(gain, PEAK / np.max(np.abs(y)))
-    if recorder.subtype == "PCM_16":  # libsndfile takes whole numbers six times as fast as float
+    if recorder.subtype == "PCM_16":  # libsndfile writes integers six times as fast as floats
         return np.round(y * (gain * 2.0**15)).astype(np.int16)
     scale = 2.0 ** (PRECISION_BITS - 1)
     return (np.round(y * (gain * scale)) / scale).astype(np.float32)
 
 
 def _clear_peak_time(path: Path) -> None:
-    """Set the time in the PEAK chunk to zero: libsndfile writes when a float file was made beside its peak."""
+    """Set the time in the PEAK chunk to zero: libsndfile writes there when the file was written."""
     with path.open("r+b") as file:
         header = file.read(128)
         file.seek(header.index(b"PEAK") + 12)  # after the name, the size and the version, four bytes each

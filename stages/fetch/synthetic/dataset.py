@@ -1,8 +1,8 @@
-"""The dataset `sample`: synthetic city sounds in the layout of UrbanSound8K, so that nothing need be downloaded.
+"""The dataset `sample`: synthetic city sounds in the layout of UrbanSound8K, without a download.
 
 A plan gives each class and fold its sources and each source its clips. A source is one instance of its class
-(`sample_sounds`) at one place (`sample_recording`) with one recorder (`sample_clips`); its clips share those, as slices
-of one recording do, and its fold. Each source has a generator seeded by the plan, so that what is rendered does not
+(`sounds`) at one place (`scenes`) with one recorder (`clips`); its clips share those, as slices
+of one recording do, and its fold. Each source has a generator seeded by the plan, so that the result does not
 depend on the number of workers or on their order.
 """
 
@@ -28,7 +28,8 @@ FOLDS = tuple(range(1, 11))
 COLUMNS = ["slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class"]
 MAX_CLIP_S = 4.0
 
-# Of the clips of a class. In UrbanSound8K the length gives the class away (4 % against 96 %), here only a little.
+# Of the clips of a class. In UrbanSound8K the length reveals the class (4 % of the clips of one class have the full
+# length, 96 % of another), here only a little.
 FULL_LENGTH_SHARE = {"gun_shot": 0.3, "car_horn": 0.45, "dog_bark": 0.6}
 FULL_LENGTH_SHARE_ELSE = 0.82
 SHORT_CLIP_S = (0.6, 3.8)
@@ -60,7 +61,7 @@ class SampleSettings:
 
 
 def sample_settings(values: Mapping[str, Any]) -> SampleSettings:
-    """The settings in the section `render` of the source file; raises `SourceError` that names each faulty key."""
+    """The settings in the section `render` of the source file; raises `SourceError` that names each wrong key."""
     if not isinstance(values, Mapping):
         raise SourceError(f"render: expected settings with keys, found {values!r}; see data/sources/sample.yaml")
     try:
@@ -96,7 +97,8 @@ def _plan_slices(name: str, n_clips: int, settings: SampleSettings, rng: np.rand
             occurrence, number, start_s = occurrence + 1, 0, round(start_s + rng.uniform(1, 20), 3)
         duration_s = MAX_CLIP_S if full else round(rng.uniform(*SHORT_CLIP_S), 3)
         in_background = rng.random() < settings.background_share
-        snr_db = rng.uniform(*(settings.background_snr_db if in_background else settings.foreground_snr_db))
+        low_db, high_db = settings.background_snr_db if in_background else settings.foreground_snr_db
+        snr_db = rng.uniform(low_db, high_db)
         slices.append(Slice(occurrence, number, start_s, duration_s, 2 if in_background else 1, snr_db))
         start_s, number = round(start_s + duration_s, 3), number + 1
         if not full:

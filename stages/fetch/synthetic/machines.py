@@ -1,6 +1,6 @@
 """The machines among the sounds of `sample`: fan, horn, drill, engine, gun, breaker and siren.
 
-Each is a simple model of what makes its sound; `sample_sounds` says what all of them offer.
+Each is a simple physical model; `sounds.Sound` is the interface that all of them have.
 """
 
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from stages.fetch.synthetic.signals import (
     amplitude,
     band_pass,
     bump_table,
+    bursts,
     formants,
     gate,
+    harmonic_amplitudes,
     log_uniform,
     low_pass,
     n_harmonics,
+    pause_envelope,
     period_table,
+    random_curve,
     read_table,
     renewal_times,
-    rests,
     shaped_noise,
-    spells,
-    struck,
+    struck_body,
     times,
-    uneven,
     unit_rms,
-    wander,
 )
 
 
@@ -55,7 +55,7 @@ class AirConditioner:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """One instance with traits of its own."""
+        """One random instance."""
         return cls(
             mains_hz=float(rng.choice([50.0, 60.0])),
             rotation_hz=rng.uniform(9, 28),
@@ -71,12 +71,12 @@ class AirConditioner:
         )
 
     def render(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """The instance sounding, float32 of shape (n_samples,)."""
+        """One clip of the instance, float32 of shape (n_samples,) at `SR` Hz."""
         timbre = np.random.default_rng(self.timbre_seed)
         hum_hz, blade_hz = 2 * self.mains_hz, self.rotation_hz * self.n_blades
-        hum = period_table(uneven(timbre, n_harmonics(hum_hz, 40), fall=0.6), timbre)
-        blade = period_table(uneven(timbre, n_harmonics(blade_hz, 25), fall=1.0), timbre)
-        speed = self.rotation_hz * (1 + wander(n_samples, rng, 0.5, 0.002))
+        hum = period_table(harmonic_amplitudes(timbre, n_harmonics(hum_hz, 40), fall=0.6), timbre)
+        blade = period_table(harmonic_amplitudes(timbre, n_harmonics(blade_hz, 25), fall=1.0), timbre)
+        speed = self.rotation_hz * (1 + random_curve(n_samples, rng, 0.5, 0.002))
         flow = shaped_noise(n_samples, rng, low_pass(self.flow_cutoff_hz, self.flow_slope_db))
         if self.rattle:
             flow *= 1 + self.rattle * read_table(bump_table(0.3), speed, n_samples, rng.uniform())
@@ -103,7 +103,7 @@ class CarHorn:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """One instance with traits of its own."""
+        """One random instance."""
         return cls(
             low_hz=log_uniform(rng, 290, 520),
             interval=rng.uniform(1.16, 1.32),
@@ -119,15 +119,15 @@ class CarHorn:
         return [self.low_hz * self.interval**number for number in range(self.n_tones)]
 
     def render(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """The instance sounding, float32 of shape (n_samples,)."""
+        """One clip of the instance, float32 of shape (n_samples,) at `SR` Hz."""
         timbre = np.random.default_rng(self.timbre_seed)
         tables = []
         for tone_hz in self.tones_hz():
             count = n_harmonics(tone_hz, 24)
             body = formants(tone_hz * np.arange(1, count + 1), [self.resonance_hz], [self.resonance_hz]) + 0.15
-            tables.append(period_table(body * uneven(timbre, count, fall=0.3), timbre))
+            tables.append(period_table(body * harmonic_amplitudes(timbre, count, fall=0.3), timbre))
         y = np.zeros(n_samples, dtype=np.float32)
-        for start, length in spells(n_samples, rng, self.honk_s, spread=0.4, gap_s=(0.08, 0.9)):
+        for start, length in bursts(n_samples, rng, self.honk_s, spread=0.4, gap_s=(0.08, 0.9)):
             settling = 1 - 0.03 * np.exp(-times(length) / np.float32(self.settle_s))
             honk = sum(
                 read_table(table, tone_hz * settling, length, rng.uniform())
@@ -158,7 +158,7 @@ class Drilling:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """One instance with traits of its own."""
+        """One random instance."""
         return cls(
             motor_hz=log_uniform(rng, 140, 650),
             teeth=int(rng.integers(5, 14)),
@@ -173,18 +173,18 @@ class Drilling:
         )
 
     def render(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """The instance sounding, float32 of shape (n_samples,)."""
+        """One clip of the instance, float32 of shape (n_samples,) at `SR` Hz."""
         timbre = np.random.default_rng(self.timbre_seed)
-        motor = period_table(uneven(timbre, n_harmonics(self.motor_hz, 30), fall=0.7), timbre)
-        load = np.clip(0.5 + wander(n_samples, rng, self.bites_per_s, 0.45), 0, 1)
-        speed_hz = self.motor_hz * (1 - self.sag * load + wander(n_samples, rng, 12.0, 0.003))
+        motor = period_table(harmonic_amplitudes(timbre, n_harmonics(self.motor_hz, 30), fall=0.7), timbre)
+        load = np.clip(0.5 + random_curve(n_samples, rng, self.bites_per_s, 0.45), 0, 1)
+        speed_hz = self.motor_hz * (1 - self.sag * load + random_curve(n_samples, rng, 12.0, 0.003))
         shaft = read_table(bump_table(0.5), speed_hz / self.teeth, n_samples, rng.uniform())
         tone = read_table(motor, speed_hz, n_samples, rng.uniform()) * (1 + self.sideband * shaft)
         cut = shaped_noise(n_samples, rng, band_pass(self.cut_centre_hz, 0.7)) * (0.3 + load)
         if self.hammer:
             cut *= 1 + self.hammer * read_table(bump_table(0.2), speed_hz / self.teeth, n_samples, rng.uniform())
         y = tone + np.float32(amplitude(self.cut_db)) * cut
-        return y * rests(n_samples, rng) if self.rest else y
+        return y * pause_envelope(n_samples, rng) if self.rest else y
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class EngineIdling:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """One instance with traits of its own."""
+        """One random instance."""
         return cls(
             rpm=rng.uniform(600, 1150),
             n_cylinders=int(rng.choice([1, 2, 3, 4, 4, 6, 8])),
@@ -225,11 +225,11 @@ class EngineIdling:
         return self.rpm / 120 * self.n_cylinders
 
     def render(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """The instance sounding, float32 of shape (n_samples,)."""
+        """One clip of the instance, float32 of shape (n_samples,) at `SR` Hz."""
         timbre = np.random.default_rng(self.timbre_seed)
         modes_hz = np.array(self.pipe_hz)
         levels = amplitude(timbre.uniform(-12, 0, len(modes_hz)))
-        pulse = struck(modes_hz, timbre.uniform(2, 5) / modes_hz, levels, timbre)
+        pulse = struck_body(modes_hz, timbre.uniform(2, 5) / modes_hz, levels, timbre)
         cylinders = 1 + self.unevenness * timbre.uniform(-1, 1, self.n_cylinders)
         n_clatter = int(0.02 * SR)
         fade = np.exp(-times(n_clatter) / np.float32(0.004))
@@ -266,7 +266,7 @@ class GunShot:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """One instance with traits of its own."""
+        """One random instance."""
         burst = rng.random() < 0.35
         return cls(
             blast_s=log_uniform(rng, 0.0002, 0.002),
@@ -280,7 +280,7 @@ class GunShot:
         )
 
     def render(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """The instance sounding, float32 of shape (n_samples,)."""
+        """One clip of the instance, float32 of shape (n_samples,) at `SR` Hz."""
         n_shot = int(min(6 * self.tail_s + 0.4, 1.6) * SR)
         shot = np.zeros(n_shot, dtype=np.float32)
         t = times(int(8 * self.blast_s * SR) + 2)
@@ -333,7 +333,7 @@ class Jackhammer:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """One instance with traits of its own."""
+        """One random instance."""
         return cls(
             rate_hz=log_uniform(rng, 11, 32),
             jitter=rng.uniform(0.004, 0.03),
@@ -349,12 +349,12 @@ class Jackhammer:
         )
 
     def render(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """The instance sounding, float32 of shape (n_samples,)."""
+        """One clip of the instance, float32 of shape (n_samples,) at `SR` Hz."""
         timbre = np.random.default_rng(self.timbre_seed)
         modes_hz = np.array(self.modes_hz)
         decays_s = self.decay_s * timbre.uniform(0.4, 1.0, len(modes_hz))
-        ring = struck(modes_hz, decays_s, amplitude(timbre.uniform(-10, 0, len(modes_hz))), timbre)
-        thump = struck(np.array([self.thump_hz]), np.array([2.0 / self.thump_hz]), np.ones(1), timbre)
+        ring = struck_body(modes_hz, decays_s, amplitude(timbre.uniform(-10, 0, len(modes_hz))), timbre)
+        thump = struck_body(np.array([self.thump_hz]), np.array([2.0 / self.thump_hz]), np.ones(1), timbre)
         n_puff = int(4 * self.puff_s * SR)
         t = times(n_puff) / np.float32(self.puff_s)
         fade = t * np.exp(1 - t)
@@ -368,7 +368,7 @@ class Jackhammer:
             add_at(puffs, start, air[offset : offset + n_puff] * fade)
         y = unit_rms(steel) + np.float32(amplitude(self.thump_db)) * unit_rms(ground)
         y += np.float32(amplitude(self.puff_db)) * unit_rms(puffs)
-        return y * rests(n_samples, rng) if self.rest else y
+        return y * pause_envelope(n_samples, rng) if self.rest else y
 
 
 @dataclass(frozen=True)
@@ -389,7 +389,7 @@ class Siren:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """One instance with traits of its own."""
+        """One random instance."""
         mode = str(rng.choice(["wail", "yelp", "hi-lo"]))
         low_hz = log_uniform(rng, 320, 700)
         ratio = rng.uniform(1.18, 1.5) if mode == "hi-lo" else rng.uniform(1.35, 2.4)
@@ -416,10 +416,10 @@ class Siren:
         return self.low_hz * (self.high_hz / self.low_hz) ** height
 
     def render(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """The instance sounding, float32 of shape (n_samples,)."""
+        """One clip of the instance, float32 of shape (n_samples,) at `SR` Hz."""
         timbre = np.random.default_rng(self.timbre_seed)
-        table = period_table(uneven(timbre, n_harmonics(self.high_hz, 20), fall=self.fall), timbre)
+        table = period_table(harmonic_amplitudes(timbre, n_harmonics(self.high_hz, 20), fall=self.fall), timbre)
         passing = 1 + self.doppler * np.linspace(-1, 1, n_samples, dtype=np.float32)
         f0 = self.course_hz(n_samples, rng.uniform()) * passing
-        swell = amplitude(wander(n_samples, rng, 1.5, 2.0))
+        swell = amplitude(random_curve(n_samples, rng, 1.5, 2.0))
         return (read_table(table, f0, n_samples, rng.uniform()) * swell).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Where and with what a source of `sample` is recorded: the bed of other sounds, the echo of the place, the gear.
+"""Where and with what a source of `sample` is recorded: the background noise, the echo of the
+place, and the recording chain.
 
 A `Place` is drawn once for a source, and all its clips share it.
 """
@@ -17,26 +18,26 @@ from stages.fetch.synthetic.signals import (
     band_pass,
     log_uniform,
     low_pass,
+    random_curve,
     shaped_noise,
-    struck,
+    struck_body,
     unit_rms,
-    wander,
 )
 
-BEDS = ("traffic", "wind", "rain", "room", "crowd")
-N_PAD = SR  # samples of silence after a clip before it is filtered, so that no echo wraps round to its start
-BLOCK = SR // 20  # samples, 50 ms: the grain at which loudness is followed
+BACKGROUNDS = ("traffic", "wind", "rain", "room", "crowd")
+N_PAD = SR  # samples of silence after a clip before it is filtered, so that the echo does not wrap round to its start
+BLOCK = SR // 20  # samples, 50 ms: the resolution at which the level is followed
 
 
 @dataclass(frozen=True)
 class Equaliser:
-    """Two shelves and three peaks on a logarithmic frequency axis, gains in decibels: body, distance and microphone."""
+    """Two shelves and three peaks on a logarithmic frequency axis, gains in dB: body, distance and microphone."""
 
     corners_hz: tuple[float, float]
-    shelves_db: tuple[float, float]
-    peaks_hz: tuple[float, float, float]
-    peaks_db: tuple[float, float, float]
-    peaks_octaves: tuple[float, float, float]
+    shelves_db: tuple[float, ...]
+    peaks_hz: tuple[float, ...]
+    peaks_db: tuple[float, ...]
+    peaks_octaves: tuple[float, ...]
 
     @classmethod
     def draw(cls, rng: np.random.Generator, depth_db: float) -> Self:
@@ -51,7 +52,7 @@ class Equaliser:
 
     def gain(self, frequencies: np.ndarray) -> np.ndarray:
         """The factor at each frequency in Hz, of the same shape."""
-        # The curve is smooth, so it is worked out at 64 points and joined by lines: a tenth of the time.
+        # The curve is smooth, so it is computed at 64 points and interpolated linearly: a tenth of the time.
         octaves = np.linspace(4.0, 14.0, 64)
         low, high = (np.log2(corner) for corner in self.corners_hz)
         level_db = self.shelves_db[0] / (1 + 4.0 ** (octaves - low))
@@ -65,20 +66,20 @@ class Equaliser:
 class Place:
     """The traits that all clips of a source share.
 
-    bed : one of `BEDS`, with the corner and slope of its noise and how much it swells
+    background : one of `BACKGROUNDS`, with the corner and slope of its noise and how much its level varies
     knocks_per_s : how often something unrelated is struck nearby
-    colour, gear : the curve of the sound's way to the microphone, and of the recording chain
+    path, recording_chain : the frequency response of the way to the microphone, and of the recording chain
     echo_s, echo_db : decay constant of the echo and its level against the direct sound
     low_cut_hz, high_cut_hz : what the recording chain passes
     """
 
-    bed: str
-    bed_corner_hz: float
-    bed_slope_db: float
-    bed_swell_db: float
+    background: str
+    background_corner_hz: float
+    background_slope_db: float
+    background_swell_db: float
     knocks_per_s: float
-    colour: Equaliser
-    gear: Equaliser
+    path: Equaliser
+    recording_chain: Equaliser
     echo_s: float
     echo_db: float
     low_cut_hz: float
@@ -87,8 +88,8 @@ class Place:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, depth_db: float) -> Self:
-        """A random place and gear with equalisers that reach `depth_db`."""
-        bed = str(rng.choice(BEDS))
+        """A random place and recording chain, whose equalisers reach at most `depth_db` up or down."""
+        background = str(rng.choice(BACKGROUNDS))
         corner_hz = {
             "traffic": (80, 500),
             "wind": (60, 300),
@@ -98,13 +99,13 @@ class Place:
         }
         swell_db = {"traffic": 3.0, "wind": 5.0, "rain": 0.7, "room": 0.5, "crowd": 3.0}
         return cls(
-            bed=bed,
-            bed_corner_hz=log_uniform(rng, *corner_hz[bed]),
-            bed_slope_db=rng.uniform(6, 9) if bed in ("wind", "crowd") else rng.uniform(3, 6),
-            bed_swell_db=swell_db[bed] * rng.uniform(0.5, 1.2),
+            background=background,
+            background_corner_hz=log_uniform(rng, *corner_hz[background]),
+            background_slope_db=rng.uniform(6, 9) if background in ("wind", "crowd") else rng.uniform(3, 6),
+            background_swell_db=swell_db[background] * rng.uniform(0.5, 1.2),
             knocks_per_s=rng.choice([0.0, 0.0, rng.uniform(0.2, 1.0)]),
-            colour=Equaliser.draw(rng, depth_db),
-            gear=Equaliser.draw(rng, depth_db),
+            path=Equaliser.draw(rng, depth_db),
+            recording_chain=Equaliser.draw(rng, depth_db),
             echo_s=log_uniform(rng, 0.02, 0.15),
             echo_db=rng.uniform(-18, 0),
             low_cut_hz=log_uniform(rng, 30, 150),
@@ -113,17 +114,17 @@ class Place:
         )
 
     def record(self, sound: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The sound as it arrives here, and the bed beside it, each float32 of shape (n_samples,), each on its own.
+        """The sound as it arrives at the microphone and the background noise, each float32 of shape (n_samples,).
 
-        Both have passed the gear; the sound has an echo besides. Their levels are arbitrary.
+        Both have passed the recording chain; the sound has the echo of the place besides. Their levels are arbitrary.
         """
         n_samples = len(sound)
         n_fft = fft.next_fast_len(n_samples + N_PAD, real=True)
-        bed = self._bed(n_samples, rng)
-        way, gear = _responses(self, n_fft)
+        background = self._background(n_samples, rng)
+        path, recording_chain = _responses(self, n_fft)
         return (
-            fft.irfft(fft.rfft(sound.astype(np.float32), n_fft) * way, n_fft)[:n_samples],
-            fft.irfft(fft.rfft(bed, n_fft) * gear, n_fft)[:n_samples],
+            fft.irfft(fft.rfft(sound.astype(np.float32), n_fft) * path, n_fft)[:n_samples],
+            fft.irfft(fft.rfft(background, n_fft) * recording_chain, n_fft)[:n_samples],
         )
 
     def _band(self, frequencies: np.ndarray) -> np.ndarray:
@@ -142,32 +143,32 @@ class Place:
         response[0] += 1
         return response
 
-    def _bed(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        shape = low_pass(self.bed_corner_hz, self.bed_slope_db)
-        if self.bed == "crowd":  # far-off speech: noise with the long-term spectrum and the rhythm of syllables
-            corner = self.bed_corner_hz
-            bed = shaped_noise(n_samples, rng, lambda f: low_pass(corner, 9.0)(f) * f / (f + 150))
-            bed *= amplitude(wander(n_samples, rng, 6.0, self.bed_swell_db))
+    def _background(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
+        shape = low_pass(self.background_corner_hz, self.background_slope_db)
+        if self.background == "crowd":  # far-off speech: noise with the long-term spectrum and the rhythm of syllables
+            corner = self.background_corner_hz
+            background = shaped_noise(n_samples, rng, lambda f: low_pass(corner, 9.0)(f) * f / (f + 150))
+            background *= amplitude(random_curve(n_samples, rng, 6.0, self.background_swell_db))
         else:
-            bed = shaped_noise(n_samples, rng, shape)
-            bed *= amplitude(wander(n_samples, rng, 1.0, self.bed_swell_db))
-        if self.bed == "rain":
+            background = shaped_noise(n_samples, rng, shape)
+            background *= amplitude(random_curve(n_samples, rng, 1.0, self.background_swell_db))
+        if self.background == "rain":
             drop = unit_rms(shaped_noise(SR // 200, rng, band_pass(4000, 0.7)))
             for start in rng.integers(0, n_samples, n_samples * 40 // SR):
-                add_at(bed, int(start), np.float32(log_uniform(rng, 0.5, 4)) * drop)
+                add_at(background, int(start), np.float32(log_uniform(rng, 0.5, 4)) * drop)
         for _ in range(rng.poisson(self.knocks_per_s * n_samples / SR)):
             modes_hz = np.exp(rng.uniform(np.log(200), np.log(5000), 4))
-            knock = struck(modes_hz, rng.uniform(0.005, 0.05, 4), np.ones(4), rng)
-            add_at(bed, int(rng.integers(n_samples)), np.float32(log_uniform(rng, 2, 8)) * knock)
-        return bed
+            knock = struck_body(modes_hz, rng.uniform(0.005, 0.05, 4), np.ones(4), rng)
+            add_at(background, int(rng.integers(n_samples)), np.float32(log_uniform(rng, 2, 8)) * knock)
+        return background
 
 
 @lru_cache(maxsize=2)  # most clips of a source are equally long
 def _responses(place: Place, n_fft: int) -> tuple[np.ndarray, np.ndarray]:
-    """What the sound and the bed each pass, at the `n_fft` // 2 + 1 frequencies of a transform."""
+    """The frequency responses for sound and background, at the `n_fft` // 2 + 1 frequencies of a transform."""
     frequencies = fft.rfftfreq(n_fft, 1 / SR).astype(np.float32)
-    gear = place.gear.gain(frequencies) * place._band(frequencies)
-    return fft.rfft(place._echo(), n_fft) * (gear * place.colour.gain(frequencies)), gear
+    recording_chain = place.recording_chain.gain(frequencies) * place._band(frequencies)
+    return fft.rfft(place._echo(), n_fft) * (recording_chain * place.path.gain(frequencies)), recording_chain
 
 
 def active_power(y: np.ndarray) -> float:
@@ -180,8 +181,8 @@ def active_power(y: np.ndarray) -> float:
     return float(np.sum(power**2) / np.sum(power))
 
 
-def mix(sound: np.ndarray, bed: np.ndarray, snr_db: float) -> tuple[np.ndarray, np.ndarray]:
-    """Scale `bed` so that the sound, while it sounds, is `snr_db` above the bed's mean power; returns both."""
-    bed_power = float(np.mean(np.square(bed, dtype=np.float64)))
-    factor = np.sqrt(active_power(sound) / bed_power) * amplitude(-snr_db)
-    return sound, np.float32(factor) * bed
+def mix(sound: np.ndarray, background: np.ndarray, snr_db: float) -> tuple[np.ndarray, np.ndarray]:
+    """Scale `background` so that the active power of the sound is `snr_db` above its mean power; returns both."""
+    background_power = float(np.mean(np.square(background, dtype=np.float64)))
+    factor = np.sqrt(active_power(sound) / background_power) * amplitude(-snr_db)
+    return sound, np.float32(factor) * background

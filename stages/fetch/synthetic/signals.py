@@ -1,10 +1,11 @@
-"""What the sounds of `sample` are made of: periodic waves, shaped noise, slow curves and struck resonances.
+"""What the sounds of `sample` are made of: periodic waves, shaped noise, slow random curves and decaying resonances.
 
 Everything is float32 at `SR` Hz. Periodic sounds are read from a table of one period instead of summed sine by sine,
 which makes forty harmonics as cheap as one.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from scipy import fft
@@ -12,14 +13,16 @@ from scipy import fft
 SR = 24000  # Hz, the rate that everything is rendered at: half of it is well above the 8 kHz that the features reach
 TABLE_SIZE = 4096  # points of one period; the nearest point is read, which leaves a noise some 40 dB down
 
+Level = TypeVar("Level", float, np.ndarray)
+
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """One value between `low` and `high`, both above zero, uniform in its logarithm."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def amplitude(level_db: float | np.ndarray) -> float | np.ndarray:
-    """The factor that a level in decibels stands for."""
+def amplitude(level_db: Level) -> Level:
+    """The factor that corresponds to a level in dB."""
     return 10.0 ** (level_db / 20.0)
 
 
@@ -51,24 +54,24 @@ def n_harmonics(f0: float, at_most: int, top_hz: float = 10000.0) -> int:
 
 
 def read_table(table: np.ndarray, f0: float | np.ndarray, n_samples: int, phase: float = 0.0) -> np.ndarray:
-    """The periodic wave of `table` at the frequency `f0` in Hz, one value or one a sample; `phase` is in periods."""
+    """The periodic wave of `table` at the frequency `f0` in Hz, one value or one per sample; `phase` is in periods."""
     steps = f0 / SR
     cycles = np.arange(n_samples) * steps if np.ndim(f0) == 0 else np.cumsum(steps, dtype=np.float64)
     index = ((cycles + phase) * TABLE_SIZE).astype(np.int64) & (TABLE_SIZE - 1)
     return table[index]
 
 
-def wander(n_samples: int, rng: np.random.Generator, rate_hz: float, deviation: float) -> np.ndarray:
-    """A slow random curve of zero mean: normal values `rate_hz` times a second, joined by straight lines."""
+def random_curve(n_samples: int, rng: np.random.Generator, rate_hz: float, std: float) -> np.ndarray:
+    """A slow random curve of zero mean: `rate_hz` normal values per second with `std`, interpolated linearly."""
     n_knots = int(n_samples / SR * rate_hz) + 2
-    knots = rng.normal(0, deviation, n_knots)
+    knots = rng.normal(0, std, n_knots)
     return np.interp(np.arange(n_samples), np.arange(n_knots) * (SR / rate_hz), knots).astype(np.float32)
 
 
 def shaped_noise(n_samples: int, rng: np.random.Generator, shape: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Gaussian noise whose amplitude spectrum is `shape` of the frequency in Hz; root mean square 1.
 
-    Returns float32 of shape (n_samples,). It is made in the frequency domain, so its end runs on into its start.
+    Returns float32 of shape (n_samples,). It is computed in the frequency domain, so it is periodic.
     """
     n_fft = fft.next_fast_len(n_samples, real=True)
     frequencies = fft.rfftfreq(n_fft, 1 / SR).astype(np.float32)
@@ -78,7 +81,7 @@ def shaped_noise(n_samples: int, rng: np.random.Generator, shape: Callable[[np.n
 
 
 def low_pass(cutoff_hz: float, slope_db: float) -> Callable[[np.ndarray], np.ndarray]:
-    """A noise shape: flat to `cutoff_hz`, then falling by `slope_db` an octave."""
+    """A noise shape: flat to `cutoff_hz`, then falling by `slope_db` per octave."""
     half_order = np.float32(slope_db / 12.04)
     return lambda f: (1 + np.square(f / np.float32(cutoff_hz))) ** -half_order
 
@@ -96,7 +99,7 @@ def formants(frequencies: np.ndarray, centres_hz: Sequence[float], widths_hz: Se
     return total
 
 
-def struck(modes_hz: np.ndarray, decays_s: np.ndarray, levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def struck_body(modes_hz: np.ndarray, decays_s: np.ndarray, levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The ring of a struck body: sines that decay exponentially, down to a thousandth of the slowest; peak 1.
 
     `modes_hz`, `decays_s` (time constants) and `levels` have the shape (n_modes,).
@@ -127,26 +130,27 @@ def gate(n_samples: int, attack_s: float, release_s: float) -> np.ndarray:
 
 
 def renewal_times(duration_s: float, rate_hz: float, jitter: float, rng: np.random.Generator) -> np.ndarray:
-    """Times of beats in seconds: intervals of 1 / `rate_hz`, each off by a normal share `jitter`; from before 0 on."""
+    """Times of beats in seconds: intervals of 1 / `rate_hz`, each with a relative standard deviation of `jitter`;
+    the first is at 0 or before."""
     n_beats = int(duration_s * rate_hz * 1.2) + 3
     intervals = (1 + jitter * np.clip(rng.standard_normal(n_beats), -3, 3)) / rate_hz
     beats = np.cumsum(intervals) - intervals[0] - rng.uniform(0, 1) / rate_hz
     return beats[beats < duration_s]
 
 
-def uneven(rng: np.random.Generator, count: int, fall: float) -> np.ndarray:
-    """Amplitudes of `count` harmonics that fall as the `fall`-th power of their number, each off by some decibels."""
+def harmonic_amplitudes(rng: np.random.Generator, count: int, fall: float) -> np.ndarray:
+    """Amplitudes of `count` harmonics that fall as the `fall`-th power of their number, each varied by some dB."""
     return amplitude(rng.normal(0, 4, count)) / np.arange(1, count + 1) ** fall
 
 
 def bump_table(width: float) -> np.ndarray:
-    """One period of zero mean and root mean square 1 with a bump over a share `width` of it."""
+    """One period of zero mean and root mean square 1 with a bump over the fraction `width` of it."""
     phase = np.arange(TABLE_SIZE) / TABLE_SIZE
     bump = np.exp(-0.5 * ((phase - 0.5) / (width / 3)) ** 2)
     return unit_rms((bump - bump.mean()).astype(np.float32))
 
 
-def spells(
+def bursts(
     n_samples: int, rng: np.random.Generator, length_s: float, *, spread: float, gap_s: tuple[float, float]
 ) -> list[tuple[int, int]]:
     """Starts and lengths in samples of repeated sounds, the first of them whole and inside the clip."""
@@ -162,8 +166,8 @@ def spells(
     return found
 
 
-def rests(n_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """An envelope that is down for one stretch of a quarter to a half of the clip, anywhere in it."""
+def pause_envelope(n_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """An envelope that is 1 but for one pause of a fifth to a half of the clip, anywhere in it."""
     n_rest = int(n_samples * rng.uniform(0.2, 0.5))
     start = int(rng.uniform(-0.5 * n_rest, n_samples - 0.5 * n_rest))
     envelope = np.ones(n_samples, dtype=np.float32)

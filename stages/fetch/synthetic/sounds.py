@@ -1,9 +1,9 @@
-"""The ten sounds of `sample`, each from a simple model of what makes it.
+"""The ten sounds of `sample`, each from a simple physical model.
 
-A class is a dataclass. `draw(rng)` makes one instance of the thing (this dog, that siren), whose traits all clips of a
-source share; `render(n_samples, rng)` lets it sound, with what differs from clip to clip drawn anew. The scale of the
-result is arbitrary: levels are set where a clip is mixed. The thing sounds inside every rendered clip of half a second
-or more, so that no label is wrong.
+A class is a dataclass. `draw(rng)` draws the parameters of one instance (this dog, that siren), which all clips of a
+source share; `render(n_samples, rng)` renders one clip of it, with what varies from clip to clip drawn from `rng`. The
+scale of the result is arbitrary: levels are set when a clip is mixed. Every rendered clip of half a second or more
+holds the sound, so that no label is wrong.
 """
 
 from typing import Protocol, Self
@@ -15,14 +15,14 @@ from stages.fetch.synthetic.voices import ChildrenPlaying, DogBark, StreetMusic
 
 
 class Sound(Protocol):
-    """What every class of sound offers."""
+    """The interface of every class of sound."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """One instance with traits of its own."""
+        """One random instance."""
 
     def render(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """The instance sounding, float32 of shape (n_samples,)."""
+        """One clip of the instance, float32 of shape (n_samples,) at `SR` Hz."""
 
 
 SOUNDS: dict[str, type[Sound]] = {

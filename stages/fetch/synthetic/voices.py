@@ -1,6 +1,6 @@
-"""The living among the sounds of `sample`: children, dogs and buskers.
+"""The people and animals among the sounds of `sample`: children, dogs and buskers.
 
-Each is a simple model of what makes its sound; `sample_sounds` says what all of them offer.
+Each is a simple physical model; `sounds.Sound` is the interface that all of them have.
 """
 
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from stages.fetch.synthetic.signals import (
     add_at,
     amplitude,
     band_pass,
+    bursts,
     formants,
     gate,
+    harmonic_amplitudes,
     log_uniform,
     n_harmonics,
     period_table,
+    random_curve,
     read_table,
     shaped_noise,
-    spells,
     times,
-    uneven,
-    wander,
 )
 
 VOWELS_HZ = [
@@ -53,7 +53,7 @@ class ChildrenPlaying:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """One instance with traits of its own."""
+        """One random instance."""
         n_voices = int(rng.integers(2, 4))
         return cls(
             pitches_hz=tuple(log_uniform(rng, 230, 480) for _ in range(n_voices)),
@@ -64,7 +64,7 @@ class ChildrenPlaying:
         )
 
     def render(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """The instance sounding, float32 of shape (n_samples,)."""
+        """One clip of the instance, float32 of shape (n_samples,) at `SR` Hz."""
         y = np.zeros(n_samples, dtype=np.float32)
         hiss = shaped_noise(SR, rng, band_pass(4500, 1.0))
         for number, (pitch_hz, throat) in enumerate(zip(self.pitches_hz, self.throats, strict=True)):
@@ -126,7 +126,7 @@ class DogBark:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """One instance with traits of its own."""
+        """One random instance."""
         size = rng.uniform()
         return cls(
             pitch_hz=220 * 4.0**size * rng.uniform(0.85, 1.18),
@@ -139,17 +139,17 @@ class DogBark:
         )
 
     def render(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """The instance sounding, float32 of shape (n_samples,)."""
+        """One clip of the instance, float32 of shape (n_samples,) at `SR` Hz."""
         y = np.zeros(n_samples, dtype=np.float32)
         count = n_harmonics(1.2 * self.pitch_hz, 30)
         lines = self.pitch_hz * np.arange(1, count + 1)
         centres = [self.muzzle * hz for hz in (620, 1500, 2900)]
         table = period_table(formants(lines, centres, [250, 350, 600]), rng)
         breath = shaped_noise(SR, rng, lambda f: formants(f, centres, [600, 900, 1500]))
-        for start, length in spells(n_samples, rng, self.bark_s, spread=0.15, gap_s=(self.gap_s, 2 * self.gap_s)):
+        for start, length in bursts(n_samples, rng, self.bark_s, spread=0.15, gap_s=(self.gap_s, 2 * self.gap_s)):
             course = np.linspace(0, 1, length, dtype=np.float32)
             f0 = self.pitch_hz * (1 - self.arch + self.arch * np.sin(np.pi * course**0.7)) * rng.uniform(0.95, 1.05)
-            f0 = f0 * (1 + wander(length, rng, 150.0, self.roughness))
+            f0 = f0 * (1 + random_curve(length, rng, 150.0, self.roughness))
             offset = int(rng.integers(len(breath) - length)) if length < len(breath) else 0
             noise = np.resize(breath[offset:], length)
             bark = read_table(table, f0, length, rng.uniform()) + np.float32(amplitude(self.breath_db)) * noise
@@ -189,7 +189,7 @@ class StreetMusic:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """One instance with traits of its own."""
+        """One random instance."""
         return cls(
             tonic_hz=220 * 2 ** (rng.uniform(-8, 8) / 12),
             scale=str(rng.choice(list(SCALES))),
@@ -210,7 +210,7 @@ class StreetMusic:
         return self.tonic_hz * 2 ** (octave + steps[step] / 12)
 
     def render(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """The instance sounding, float32 of shape (n_samples,)."""
+        """One clip of the instance, float32 of shape (n_samples,) at `SR` Hz."""
         y = np.zeros(n_samples, dtype=np.float32)
         degree, previous_hz = int(rng.integers(0, 8)), 0.0
         beat_s = -rng.uniform(0, 1) * self.beat_s
@@ -240,7 +240,7 @@ class StreetMusic:
 
     def _note(self, manner: str, f0: float, from_hz: float, n_samples: int, rng: np.random.Generator) -> np.ndarray:
         timbre = np.random.default_rng(self.timbre_seed)
-        harmonics = uneven(timbre, n_harmonics(f0, 20), fall=self.brightness)
+        harmonics = harmonic_amplitudes(timbre, n_harmonics(f0, 20), fall=self.brightness)
         if manner == "plucked":
             ring = times(2 * n_samples) / np.float32(0.9 * np.sqrt(220 / f0))
             dark = period_table(harmonics / np.arange(1, len(harmonics) + 1) ** 1.2, timbre)

@@ -111,5 +111,5 @@ def check_space(folder: Path, n_bytes: int, what: str) -> None:
     if free < n_bytes:
         raise SourceError(
             f"{what}: needs {n_bytes / 1e9:,.2f} GB on the disk of {folder}, found {free / 1e9:,.2f} GB free; "
-            "make room and run again"
+            "free some space and run again"
         )
