@@ -1,6 +1,6 @@
-"""Check `coverage.json`: tests run at least 90 % of the lines of each module; the reasons for less are in pyproject.toml.
+"""Check `coverage.json`: tests run at least 90 % of the lines of each module; pyproject.toml has the reasons for less.
 
-    pytest --cov --cov-report=term --cov-report=json && python .ci/check_coverage.py
+pytest --cov --cov-report=term --cov-report=json && python .ci/check_coverage.py
 """
 
 import json
