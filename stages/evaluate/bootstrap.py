@@ -1,11 +1,12 @@
 """Resampling of sources: what a score would have been on other recordings of the same kind.
 
 Clips cut from one recording are alike, so a source is drawn with all its clips or not at all (the cluster bootstrap:
-Davison and Hinkley 1997, Bootstrap Methods and their Application, section 3.8). A resample is a weight a source, how
-often it was drawn; most scores follow from weighted sums of the sources, so that all resamples are one matrix product.
+Davison and Hinkley 1997, Bootstrap Methods and their Application, section 3.8). A resample is one weight per source,
+how often it was drawn; most scores follow from weighted sums of the sources: all resamples are one matrix product.
 """
 
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 from scipy import sparse, special
@@ -18,6 +19,10 @@ def draw_sources(n_sources: int, n_resamples: int, rng: np.random.Generator) -> 
     return rng.multinomial(n_sources, np.full(n_sources, 1 / n_sources), size=n_resamples)
 
 
+@overload
+def sum_sources(source: np.ndarray, values: np.ndarray) -> np.ndarray: ...
+@overload
+def sum_sources(source: np.ndarray, values: sparse.csr_array) -> sparse.csr_array: ...
 def sum_sources(source: np.ndarray, values: np.ndarray | sparse.csr_array) -> np.ndarray | sparse.csr_array:
     """Add up the clips of each source.
 
@@ -30,13 +35,13 @@ def sum_sources(source: np.ndarray, values: np.ndarray | sparse.csr_array) -> np
 
 
 def one_hot(columns: np.ndarray, n_columns: int) -> sparse.csr_array:
-    """A row a clip with a 1 in the column `columns` says; sparse, of shape (n_clips, n_columns)."""
+    """One row per clip with a 1 in its column; sparse, of shape (n_clips, n_columns)."""
     n_clips = len(columns)
     return sparse.csr_array((np.ones(n_clips), (np.arange(n_clips), columns)), shape=(n_clips, n_columns))
 
 
 def share_interval(samples: np.ndarray, shares: Sequence[float], n_sources: Sequence[int]) -> np.ndarray:
-    """As `interval`, of shares of clips, each of so many sources.
+    """As `interval`, of shares of clips, each with the number of sources that it rests on.
 
     Where all clips are recognised, or none is, every resample says the same, which is no proof: the other end of the
     interval is then the exact one of as many independent trials as there are sources (Clopper and Pearson 1934).
@@ -79,7 +84,8 @@ def rank_scores(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -
     """
     chunk = max(1, CELLS_AT_ONCE // max(1, len(scores)))
     parts = [_rank(scores, positive, weights[i : i + chunk]) for i in range(0, len(weights), chunk)]
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    areas, precisions = zip(*parts, strict=True)
+    return np.concatenate(areas), np.concatenate(precisions)
 
 
 def _rank(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

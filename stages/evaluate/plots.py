@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,7 +83,7 @@ def _plot_matrix(matrix: np.ndarray, numbers: np.ndarray, classes: Sequence[str]
     for i, j in np.argwhere(numbers):
         color = "white" if shares[i, j] > 0.5 else "black"
         axis.text(j, i, numbers[i, j], ha="center", va="center", color=color, fontsize=10 if n <= FEW else 6.5)
-    names = {"fontsize": 10 if n <= FEW else 8}
+    names: dict[str, Any] = {"fontsize": 10 if n <= FEW else 8}
     axis.set_xticks(range(n), classes, rotation=90 if n > FEW else 45, ha="center" if n > FEW else "right", **names)
     if n <= FEW:
         axis.tick_params(axis="x", pad=1)
@@ -97,7 +98,7 @@ def _plot_matrix(matrix: np.ndarray, numbers: np.ndarray, classes: Sequence[str]
 def plot_classes(results: Results, data: str) -> Figure:
     """The share of each class that was recognised, with its interval: best class on top."""
     table = results.classes.dropna(subset="recall").sort_values("recall", kind="stable")
-    rows = [f"{row['class']} ({row['n_clips']})" for _, row in table.iterrows()]
+    rows = [_count(row["class"], row) for row in table.to_dict("records")]
     return _plot_intervals(
         [("", rows, table["recall"], table["recall_low"], table["recall_high"])],
         f"Accuracy of each class with its 95 % interval; in brackets the clips\n{data}",
@@ -108,7 +109,7 @@ def plot_classes(results: Results, data: str) -> Figure:
 def plot_folds(results: Results, data: str) -> Figure:
     """The accuracy of each test fold, each with its own model."""
     table = results.folds.iloc[::-1]
-    rows = [f"fold {row.fold} ({row.n_clips})" for row in table.itertuples()]
+    rows = [_count(f"fold {row['fold']}", row) for row in table.to_dict("records")]
     return _plot_intervals(
         [("", rows, table["accuracy"], table["low"], table["high"])],
         f"Accuracy by test fold with its 95 % interval; in brackets the clips\n{data}",
@@ -118,22 +119,29 @@ def plot_folds(results: Results, data: str) -> Figure:
 
 def plot_groups(results: Results, data: str) -> Figure:
     """The accuracy of foreground and background, and by duration."""
-    blocks = []
+    blocks: list[Block] = []
     for kind, table in results.groups.iloc[::-1].groupby("kind", sort=False):
-        rows = [f"{row.group} ({row.n_clips})" for row in table.itertuples()]
+        rows = [_count(row["group"], row) for row in table.to_dict("records")]
         blocks.insert(0, (kind, rows, table["accuracy"], table["low"], table["high"]))
     title = f"Accuracy by salience and duration with its 95 % interval; in brackets the clips\n{data}"
     return _plot_intervals(blocks, title, _accuracy(results))
+
+
+def _count(name: str, row: dict[str, Any]) -> str:
+    """The name of a row with its clips, and a warning where they are of one source, so that no interval can be had."""
+    return f"{name} ({row['n_clips']}, 1 source)" if row["n_sources"] == 1 else f"{name} ({row['n_clips']})"
+
+
+# The name of a block, the names of its rows from below, their values, lower and upper bounds.
+Block = tuple[str, list[str], pd.Series, pd.Series, pd.Series]
 
 
 def _accuracy(results: Results) -> float | None:
     return None if results.scores.empty else results.scores["clips"].iloc[0]
 
 
-def _plot_intervals(
-    blocks: list[tuple[str, list[str], pd.Series, pd.Series, pd.Series]], title: str, mean: float | None
-) -> Figure:
-    """Dots with intervals: a block has a name, the names of its rows from below, values, lower and upper bounds."""
+def _plot_intervals(blocks: list[Block], title: str, mean: float | None) -> Figure:
+    """Dots with intervals."""
     blocks = [block for block in blocks if block[1]]
     if not blocks:
         return _empty(title)
@@ -254,8 +262,9 @@ def plot_soundscape(example: SoundscapeExample | None, data: str) -> Figure:
     soundscape, facts = example.soundscape, example.facts
     featurize = facts["featurize"]
     duration_s = len(soundscape.y) / featurize["sr"]
-    labels = [name for name in facts["classes"] if name in {e.label for e in [*soundscape.placed, *example.estimated]}]
-    labels += [UNSURE] if any(event.label == UNSURE for event in example.estimated) else []
+    present = {event.label for event in soundscape.placed} | {event.label for event in example.estimated}
+    labels = [name for name in facts["classes"] if name in present]
+    labels += [UNSURE] if UNSURE in present else []
     figure = Figure(figsize=(10, 4.2 + 0.3 * len(labels)), layout="constrained")
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 0.6 + 0.3 * len(labels)))
     end_s = len(example.features) * featurize["hop_length"] / featurize["sr"]
@@ -269,10 +278,10 @@ def plot_soundscape(example: SoundscapeExample | None, data: str) -> Figure:
         (soundscape.placed, 0.05, INK, "reference"),
         (example.estimated, -0.35, ACCENT, "estimated"),
     ):
-        for label in labels:
+        for i, label in enumerate(labels):
             spans = [(event.start_s, event.end_s - event.start_s) for event in events if event.label == label]
-            below.broken_barh(spans, (at[label] + offset, 0.3), color=color, label=name)
-            name = None  # once in the legend
+            once = name if i == 0 else "_"  # the legend leaves out what begins with an underscore
+            below.broken_barh(spans, (at[label] + offset, 0.3), color=color, label=once)
     below.set_yticks(list(at.values()), list(at), fontsize=9)
     below.set(xlabel="seconds", xlim=(0, duration_s), ylim=(-0.6, max(len(labels), 1) - 0.4))
     below.grid(axis="x", alpha=0.3)

@@ -130,7 +130,7 @@ def detect_in_soundscapes(
         sr=sr,
         n=params.n_soundscapes,
         duration_s=params.soundscape_s,
-        snr_db=tuple(params.soundscape_snr_db),
+        snr_db=(params.soundscape_snr_db[0], params.soundscape_snr_db[1]),
         seed=(params.seed, fold),
     )
     bar = progress(

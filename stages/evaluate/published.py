@@ -1,5 +1,6 @@
-"""Results in print that are of the same protocol as a run, from a small table with their sources."""
+"""Published results of the same protocol as a run, from a small table with their sources."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,13 +43,13 @@ def read_published(path: Path) -> list[Protocol]:
         raise DataError(f"{path}: {problems}; correct the table") from None
 
 
-def find_protocol(protocols: list[Protocol], dataset: str, n_classes: int) -> Protocol | None:
-    """The protocol of a dataset, told by its name and classes (ESC-10 is ten classes of ESC-50), or None."""
+def find_protocol(protocols: Sequence[Protocol], dataset: str, n_classes: int) -> Protocol | None:
+    """The protocol of a dataset, identified by its name and classes (ESC-10 is ten classes of ESC-50), or None."""
     return next((p for p in protocols if (p.dataset, p.n_classes) == (dataset, n_classes)), None)
 
 
 def differences(protocol: Protocol, tested: list[int], n_clips: int, validation: bool) -> list[str]:
-    """In which ways a run is not of the protocol, what it does otherwise; none where it may stand beside the others.
+    """In which ways a run differs from the protocol; none where it may be compared with the published results.
 
     `tested` are the folds tested, `n_clips` the clips of all folds, `validation` whether a fold was kept from training.
     """

@@ -210,7 +210,7 @@ def _tested(results: Results) -> str:
 
 
 def _published_rows(protocol: Protocol, results: Results) -> list[dict[str, Any]]:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": result.name,
             "value": result.accuracy,

@@ -217,7 +217,9 @@ def resample(
     counts = count_classes(truth, predicted, n_classes)
 
     by_fold: dict[str, list[np.ndarray]] = {name: [] for name in SCORES[:-1]}
-    folds, counted, gaps, sums, n_clips = {}, 0, 0, 0, 0
+    folds: dict[int, np.ndarray] = {}
+    counted, gaps = np.zeros((n_draws, counts.shape[1])), np.zeros((n_draws, n_bins))
+    sums, n_clips = np.zeros((n_draws, columns.shape[1])), np.zeros(n_draws)
     for fold, rows in predictions.reset_index(drop=True).groupby("fold"):
         at, source = rows.index.to_numpy(), pd.factorize(rows["source"])[0]
         drawn = draw_sources(source.max() + 1, n_draws, rng).astype(float)
@@ -232,8 +234,10 @@ def resample(
         for name, values in zip(("roc_auc", "average_precision"), zip(*ranks, strict=True), strict=True):
             by_fold[name].append(_mean(values))
         folds[int(fold)] = scores["accuracy"]
-        counted, sums, n_clips = counted + found, sums + summed, n_clips + n_of_fold
-        gaps = gaps + drawn @ sum_sources(source, gap[at])
+        counted += found
+        sums += summed
+        n_clips += n_of_fold
+        gaps += drawn @ sum_sources(source, gap[at])
     scores = {name: _mean(values) for name, values in by_fold.items()}
     scores["calibration_error"] = np.abs(gaps).sum(axis=1) / n_clips
     pooled = score_counts(counted)

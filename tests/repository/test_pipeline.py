@@ -49,7 +49,7 @@ CHANGES = {
         edit("stages/lib/split/scaler.py", "np.sqrt(squares / count)", "np.sqrt(squares / count) * 1.01"),
         ["scale", "train", "evaluate"],
     ),
-    "text of the report": (edit("stages/evaluate/report_page.py", "Test results", "Results"), ["evaluate"]),
+    "text of the report": (edit("stages/evaluate/report.html.jinja", "Test results", "Results"), ["evaluate"]),
     "a picture of evaluate": (edit("stages/evaluate/training_plots.py", "figsize=(9,", "figsize=(10,"), ["evaluate"]),
     "how pictures are saved": (
         edit("stages/lib/plotting.py", "dpi=100", "dpi=90"),

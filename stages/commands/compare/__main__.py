@@ -6,6 +6,7 @@ evaluate keeps in Git, so nothing is run or pulled. The test is described in `st
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -45,17 +46,14 @@ def describe(comparison: Comparison, a: str, b: str) -> str:
         "",
         *_table(
             ["score", "A", "B", "difference", "95 % interval", "p", ""],
-            [
-                [row.score, f"{row.a:.3f}", f"{row.b:.3f}", *_difference(row), verdict(row)]
-                for row in comparison.scores.itertuples()
-            ],
+            [[row["score"], *_differences(row)] for row in comparison.scores.to_dict("records")],
         ),
         "",
         *_table(
             ["class (clips)", "A", "B", "difference", "95 % interval", "p", ""],
             [
-                [f"{row[1]} ({row.n_clips})", f"{row.a:.3f}", f"{row.b:.3f}", *_difference(row), verdict(row)]
-                for row in comparison.classes.itertuples()
+                [f"{row['class']} ({row['n_clips']})", *_differences(row)]
+                for row in comparison.classes.to_dict("records")
             ],
         ),
         "recall of each class; its p is corrected for the number of classes (Holm)",
@@ -71,13 +69,15 @@ def describe(comparison: Comparison, a: str, b: str) -> str:
     return "\n".join(lines)
 
 
-def verdict(row: tuple) -> str:
-    """Whether a difference is significant, in words."""
-    return "significant" if row.p < LEVEL else "not significant"
+def verdict(p: float) -> str:
+    """Whether a difference with this p-value is significant, in words."""
+    return "significant" if p < LEVEL else "not significant"
 
 
-def _difference(row: tuple) -> list[str]:
-    return [f"{row.difference:+.3f}", f"{row.low:+.3f} to {row.high:+.3f}", f"{row.p:.4f}"]
+def _differences(row: dict[str, Any]) -> list[str]:
+    """The cells of a row of the tables of a `Comparison`, but for its name."""
+    values = [f"{row['a']:.3f}", f"{row['b']:.3f}", f"{row['difference']:+.3f}"]
+    return [*values, f"{row['low']:+.3f} to {row['high']:+.3f}", f"{row['p']:.4f}", verdict(row["p"])]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:

@@ -130,8 +130,8 @@ def class_names(predictions: pd.DataFrame) -> list[str]:
 def pair(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables with their rows in the order of A's clips. Raises `DataError` where they cannot be compared."""
     if sorted(class_names(a)) != sorted(class_names(b)):
-        only = sorted(set(class_names(a)) ^ set(class_names(b)))
-        raise DataError(f"the two runs have different classes, {only} in one alone; compare runs on the same data")
+        in_one = sorted(set(class_names(a)) ^ set(class_names(b)))
+        raise DataError(f"the two runs have different classes, {in_one} in one alone; compare runs on the same data")
     if a.empty or b.empty:
         raise DataError(
             "a run has no predictions, since no model had a test fold; set split.test_folds and run it again"
