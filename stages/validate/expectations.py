@@ -11,7 +11,8 @@ import great_expectations as gx
 import pandas as pd
 
 from stages.lib.core.files import atomic_directory
-from stages.validate.checks import FINDING_COLUMNS, Check, Dataset, ValidateParams, severity_of
+from stages.validate.checks import FINDING_COLUMNS, Check, ValidateParams, severity_of
+from stages.validate.columns import Dataset
 
 # What Data Docs otherwise take from the network: a layout, tables with lines, and signs in the place of icons.
 STYLE = """<style>
@@ -46,8 +47,8 @@ class Expectations:
     def run(self, name: str, table: pd.DataFrame, checks: Sequence[Check]) -> pd.DataFrame:
         """Run `checks` on `table`, whose column `subject` says what each row is about.
 
-        Returns a row a finding: `check`, `severity`, `subject`, `detail`, with the index of the row of `table`; in the
-        order of the table, then of the checks. A check that cannot be computed is a bug and raises RuntimeError.
+        Returns one row per finding: `check`, `severity`, `subject`, `detail`, with the index of the row of `table`, in
+        the order of the table, then of the checks. A check that cannot be computed is a bug and raises RuntimeError.
         """
         asset = self._source.add_dataframe_asset(name)
         definition = gx.ValidationDefinition(
@@ -89,21 +90,21 @@ class Expectations:
 
     def write_docs(self, folder: Path, title: str) -> None:
         """Write the results so far as Data Docs, pages to open without a network; `index.html` is the first."""
-        with atomic_directory(folder) as beside:
+        with atomic_directory(folder) as tmp_path:
             site = {
                 "class_name": "SiteBuilder",
                 "store_backend": {
                     "class_name": "TupleFilesystemStoreBackend",
-                    "base_directory": str(beside.resolve()),
+                    "base_directory": str(tmp_path.resolve()),
                 },
                 "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
             }
             self._context.add_data_docs_site("pages", site)
             self._context.build_data_docs(site_names=["pages"])
-            shutil.rmtree(beside / "static")
-            for page in beside.rglob("*.html"):
+            shutil.rmtree(tmp_path / "static")
+            for page in tmp_path.rglob("*.html"):
                 page.write_text(_offline(page.read_text(encoding="utf-8")), encoding="utf-8")
-            (beside / "index.html").write_text(self._index(beside, title), encoding="utf-8")
+            (tmp_path / "index.html").write_text(self._index(tmp_path, title), encoding="utf-8")
 
     def _index(self, folder: Path, title: str) -> str:
         """The first page: that of Data Docs fills its table with scripts from the network."""

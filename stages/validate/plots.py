@@ -6,14 +6,14 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from stages.lib.plotting import INK
-from stages.validate.checks import Dataset
+from stages.validate.columns import Dataset
 
 WIDTH = 8.0  # inches
-ROW = 0.22  # inches a class
+ROW = 0.22  # inches per class
 
 
 def plot_durations(accepted: pd.DataFrame, dataset: Dataset) -> Figure:
-    """Draw how long clips are: all of them as a histogram, and each class as a row of shares a duration.
+    """Draw how long clips are: all of them as a histogram, and each class as a row of shares by duration.
 
     `accepted` has the columns `class` and `duration_s` (s).
     """

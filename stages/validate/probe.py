@@ -1,6 +1,6 @@
-"""What reading each audio file once tells about it: format, length, level, faults of the signal, and its content.
+"""What reading each audio file once says about it: format, length, level, problems of the signal, and its content.
 
-Nothing is judged here and nothing raises: what is wrong with a file comes back in its probe.
+Nothing is rejected here and nothing raises: what is wrong with a file comes back in its probe.
 """
 
 import hashlib
@@ -32,19 +32,19 @@ STREAMED = (0xFFFFFFFF, 0x7FFFF000)  # what FFmpeg and SoX write as the size whe
 
 @dataclass(frozen=True)
 class Probe:
-    """What one file holds; everything but the faults is None (or NaN) where it could not be read."""
+    """What one file holds; everything but the errors is None (or NaN) where it could not be read."""
 
-    file_fault: str | None = None  # why there is no file to open
-    decode_fault: str | None = None  # why it cannot be decoded
+    file_error: str | None = None  # why there is no file to open
+    decode_error: str | None = None  # why it cannot be decoded
     sample_rate_hz: int | None = None
     n_channels: int | None = None
-    n_samples: int | None = None  # a channel
+    n_samples: int | None = None  # per channel
     subtype: str | None = None  # container and coding as libsndfile calls them, such as "WAV PCM_16"
     missing: str | None = None  # what the header claims and the file does not hold
     peak: float | None = None  # largest magnitude, 1 is full scale
     rms: float | None = None  # root of the mean square, over all channels
     swing: float | None = None  # half the distance of lowest and highest sample, of the channel where it is largest
-    clipped_share: float | None = None  # of samples at full scale, 0 to 1
+    clipped_fraction: float | None = None  # of samples at full scale, 0 to 1
     n_not_finite: int | None = None  # NaN and infinite samples
     digest: str | None = None  # of rate, channels and decoded samples: equal for the same sound in another container
 
@@ -63,17 +63,16 @@ def probe_files(paths: Sequence[Path]) -> Iterator[Probe]:
 
 def probe_file(path: Path) -> Probe:
     """Read a file once, in blocks, so that memory does not grow with its length or with what its header claims."""
-    fault = _file_fault(path)
-    if fault:
-        return Probe(file_fault=fault)
+    if problem := _file_error(path):
+        return Probe(file_error=problem)
     try:
         with open_audio(path) as file:
             return _probe_open(file, path)
     except AudioError as error:
-        return Probe(decode_fault=str(error).removeprefix(f"{path.name}: "))
+        return Probe(decode_error=str(error).removeprefix(f"{path.name}: "))
 
 
-def _file_fault(path: Path) -> str | None:
+def _file_error(path: Path) -> str | None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -114,7 +113,7 @@ def _probe_open(file: soundfile.SoundFile, path: Path) -> Probe:
         peak=float(max(0.0, -low.min(), high.max())) if n_samples else None,
         rms=float(np.sqrt(energy / n_values)) if n_samples else None,
         swing=float((high - low).max() / 2) if n_samples else None,
-        clipped_share=n_clipped / n_values if n_samples else None,
+        clipped_fraction=n_clipped / n_values if n_samples else None,
         n_not_finite=n_not_finite,
         digest=digest.hexdigest() if n_samples else None,
     )

@@ -12,26 +12,11 @@ import yaml
 from helpers.repository import ROOT
 from stages.lib.core.errors import DataError, ParamsError
 from stages.lib.core.params import load_params
-from stages.validate.checks import (
-    ACCEPTED_COLUMNS,
-    CHECKS,
-    CLIP_COLUMNS,
-    FINDING_COLUMNS,
-    SEVERITIES,
-    Check,
-    Dataset,
-    ValidateParams,
-    Verdict,
-    closing_lines,
-    judge,
-    path_fault,
-    read_clips,
-    read_dataset,
-    reason_to_stop,
-    summary,
-)
+from stages.validate.checks import CHECKS, FINDING_COLUMNS, SEVERITIES, Check, ValidateParams
+from stages.validate.columns import ACCEPTED_COLUMNS, CLIP_COLUMNS, Dataset, path_problem, read_clips, read_dataset
 from stages.validate.expectations import Expectations
 from stages.validate.probe import Probe
+from stages.validate.verdicts import Verdict, closing_lines, reason_to_stop, run_checks, summary
 
 PARAMS = replace(
     load_params(ROOT / "params.yaml", ValidateParams),
@@ -48,14 +33,14 @@ GOOD = Probe(
     peak=0.5,
     rms=0.1,
     swing=0.5,
-    clipped_share=0.0,
+    clipped_fraction=0.0,
     n_not_finite=0,
     digest="",
 )
 
 
 def row(clip: str, **values: str) -> dict[str, str]:
-    """A row of clips.csv without a fault, but for `values`."""
+    """A row of clips.csv without a problem, but for `values`."""
     name = values.get("class", "bark")
     class_id = {"bark": "0", "nan": "1"}.get(name, "")
     defaults = {"clip": clip, "class": name, "class_id": class_id, "fold": "1", "source": clip or "s", "salience": "1"}
@@ -75,7 +60,7 @@ class Some(Expectations):
         return pd.DataFrame(columns=FINDING_COLUMNS, index=pd.Index([], dtype=int), dtype=str)
 
 
-def judged(
+def verdict_on(
     rows: list[dict[str, str]],
     probes: dict[str, Probe] | None = None,
     params: ValidateParams = PARAMS,
@@ -88,7 +73,7 @@ def judged(
     found = [(probes or {}).get(clip, replace(GOOD, digest=f"{at}")) for at, clip in enumerate(clips["clip"])]
     table = pd.DataFrame([vars(probe) for probe in found])
     listed = list(clips["clip"]) if files is None else files
-    return judge(clips, table, listed, dataset, params, Some(only, params))
+    return run_checks(clips, table, listed, dataset, params, Some(only, params))
 
 
 def reasons(verdict: Verdict) -> dict[str, str]:
@@ -100,7 +85,7 @@ def warned(verdict: Verdict) -> list[tuple[str, str]]:
     return [(check, subject) for check, subject in zip(found["check"], found["subject"], strict=True)]
 
 
-CLIP_FAULTS = {
+CLIP_PROBLEMS = {
     "blank path": ({"clip": ""}, "bad_path: blank"),
     "path out": ({"clip": "../a.wav"}, "bad_path: '../a.wav' is not a plain path below the audio folder"),
     "unknown class": ({"class": "Bark"}, "unknown_class: 'Bark'"),
@@ -130,21 +115,21 @@ ROW_KEPT = {
 }
 
 
-def test_faults_of_rows():
+def test_problems_of_rows():
     rows = [row(f"good{n}.wav", **{"class": "bark" if n % 2 else "nan"}) for n in range(6)]
-    rows += [row(**{"clip": f"{name}.wav", **values}) for name, (values, _) in CLIP_FAULTS.items()]
+    rows += [row(**{"clip": f"{name}.wav", **values}) for name, (values, _) in CLIP_PROBLEMS.items()]
     rows += [row(**{"clip": f"{name}.wav", **values}) for name, values in ROW_KEPT.items()]
-    verdict = judged(rows)
-    expected = {values.get("clip", f"{name}.wav"): reason for name, (values, reason) in CLIP_FAULTS.items()}
+    verdict = verdict_on(rows)
+    expected = {values.get("clip", f"{name}.wav"): reason for name, (values, reason) in CLIP_PROBLEMS.items()}
     assert reasons(verdict) == expected
     assert len(verdict.accepted) + len(verdict.rejected) == len(rows)
     assert warned(verdict) == []
 
 
 PROBES = {
-    "missing": (Probe(file_fault="no such file"), "no_file: no such file"),
-    "text": (Probe(decode_fault="cannot be read as audio"), "undecodable: cannot be read as audio"),
-    "empty": (replace(GOOD, n_samples=0, peak=None, rms=None, swing=None, clipped_share=None), "empty: no samples"),
+    "missing": (Probe(file_error="no such file"), "no_file: no such file"),
+    "text": (Probe(decode_error="cannot be read as audio"), "undecodable: cannot be read as audio"),
+    "empty": (replace(GOOD, n_samples=0, peak=None, rms=None, swing=None, clipped_fraction=None), "empty: no samples"),
     "cut": (replace(GOOD, missing="the last page is incomplete"), "truncated: the last page is incomplete"),
     "sample": (replace(GOOD, n_samples=1, swing=0.0), "too_short: 0.0000 s"),
     "click": (replace(GOOD, n_samples=1102), "too_short: 0.0500 s"),  # 0.04998
@@ -163,13 +148,13 @@ PROBES = {
     "quiet": (replace(GOOD, peak=1.1e-4, swing=1.1e-4), None),
     "eight channels": (replace(GOOD, n_channels=8), None),
     "telephone": (replace(GOOD, n_samples=32000, sample_rate_hz=8000), None),
-    "square": (replace(GOOD, peak=1.0, swing=1.0, clipped_share=1.0), None),
+    "square": (replace(GOOD, peak=1.0, swing=1.0, clipped_fraction=1.0), None),
 }
 
 
-def test_faults_of_audio():
+def test_problems_of_audio():
     rows = [row(name, end_s="") for name in PROBES]
-    verdict = judged(rows, {name: replace(probe, digest=name) for name, (probe, _) in PROBES.items()})
+    verdict = verdict_on(rows, {name: replace(probe, digest=name) for name, (probe, _) in PROBES.items()})
     assert reasons(verdict) == {name: reason for name, (_, reason) in PROBES.items() if reason}
     assert list(verdict.accepted["clip"]) == [name for name, (_, reason) in PROBES.items() if not reason]
     assert warned(verdict) == [("clipped", "square")]
@@ -177,7 +162,7 @@ def test_faults_of_audio():
 
 def test_every_reason_of_a_clip_is_told():
     probe = replace(GOOD, n_samples=100, n_channels=9, missing="the last page is incomplete", digest="x")
-    verdict = judged([row("a.wav", fold="x", salience="9", end_s=""), row("b.wav")], {"a.wav": probe})
+    verdict = verdict_on([row("a.wav", fold="x", salience="9", end_s=""), row("b.wav")], {"a.wav": probe})
     assert reasons(verdict)["a.wav"] == (
         "bad_fold: 'x'; bad_salience: '9'; truncated: the last page is incomplete; too_short: 0.0045 s; "
         "many_channels: 9 channels"
@@ -187,14 +172,14 @@ def test_every_reason_of_a_clip_is_told():
 
 def test_length_against_metadata():
     rows = [row("same.wav"), row("near.wav", end_s="5.54"), row("far.wav", end_s="5.6"), row("unknown.wav", end_s="")]
-    verdict = judged(rows, only="clips")
+    verdict = verdict_on(rows, only="clips")
     assert warned(verdict) == [("wrong_duration", "far.wav")]
     assert "4.0000 s, 4.1000 s in the metadata" in set(verdict.findings["detail"])
 
 
 def test_repeated_rows():
     rows = [row("a.wav"), row("b.wav"), row("a.wav"), row("b.wav", fold="2"), row("c.wav"), row("a.wav")]
-    verdict = judged(rows, only="clips")
+    verdict = verdict_on(rows, only="clips")
     assert list(verdict.accepted["clip"]) == ["a.wav", "c.wav"]
     assert list(verdict.rejected["reasons"]) == [
         "repeated_row: in 2 rows with different labels, first in row 2",
@@ -209,7 +194,7 @@ def test_ids_of_classes_are_held_against_the_declared_ones():
     dataset = replace(DATASET, class_ids=[40, 7])
     ids = [("bark", "40"), ("nan", "7"), ("bark", "7"), ("nan", "40"), ("nan", "")]
     rows = [row(f"{n}.wav", **{"class": name, "class_id": id_}) for n, (name, id_) in enumerate(ids)]
-    assert reasons(judged(rows, only="clips", dataset=dataset)) == {
+    assert reasons(verdict_on(rows, only="clips", dataset=dataset)) == {
         "2.wav": "wrong_class_id: bark with id '7', declared '40'",
         "3.wav": "wrong_class_id: nan with id '40', declared '7'",
     }
@@ -217,7 +202,7 @@ def test_ids_of_classes_are_held_against_the_declared_ones():
 
 def test_a_dataset_without_ids_has_none_that_could_be_wrong():
     rows = [row("a.wav", class_id="5"), row("b.wav", class_id="")]
-    assert reasons(judged(rows, only="clips", dataset=replace(DATASET, class_ids=None))) == {}
+    assert reasons(verdict_on(rows, only="clips", dataset=replace(DATASET, class_ids=None))) == {}
 
 
 COPIES = [
@@ -232,7 +217,7 @@ COPIES = [
 @pytest.mark.parametrize(("copies", "rejected", "expected"), COPIES)
 def test_copies(copies: list[tuple[str, int]], rejected: list[int], expected: list[tuple[str, int]]):
     rows = [row("other.wav")] + [row(f"{n}.wav", **{"class": c, "fold": f"{f}"}) for n, (c, f) in enumerate(copies)]
-    verdict = judged(rows, {f"{n}.wav": replace(GOOD, digest="same") for n in range(len(copies))}, only="relations")
+    verdict = verdict_on(rows, {f"{n}.wav": replace(GOOD, digest="same") for n in range(len(copies))}, only="relations")
     assert list(verdict.rejected["clip"]) == [f"{n}.wav" for n in rejected]
     assert warned(verdict) == [(check, f"{n}.wav") for check, n in expected]
     assert all("duplicate_across_folds: the samples of 0.wav" in reason for reason in verdict.rejected["reasons"])
@@ -241,24 +226,24 @@ def test_copies(copies: list[tuple[str, int]], rejected: list[int], expected: li
 def test_a_bad_clip_does_not_cost_its_copy_the_place():
     same = replace(GOOD, digest="same")
     rows = [row("a.wav", **{"class": "brak", "class_id": ""}), row("b.wav", fold="2")]
-    verdict = judged(rows, {"a.wav": same, "b.wav": same}, only="clips relations")
+    verdict = verdict_on(rows, {"a.wav": same, "b.wav": same}, only="clips relations")
     assert list(verdict.accepted["clip"]) == ["b.wav"]
 
 
 def test_sources_in_two_folds():
     sources = [("s", 1), ("s", 2), ("s", 2), ("t", 1), ("t", 1), ("known", 1), ("known", 2), ("", 1), ("", 2)]
     rows = [row(f"{n}.wav", source=source, fold=str(fold)) for n, (source, fold) in enumerate(sources)]
-    verdict = judged(rows, only="clips relations")
+    verdict = verdict_on(rows, only="clips relations")
     assert warned(verdict) == [("shared_source", "0.wav"), ("no_source", "7.wav"), ("no_source", "8.wav")]
     assert "source 's' is also in fold 2" in set(verdict.findings["detail"])
     assert list(verdict.accepted["source"][-2:]) == ["7.wav", "8.wav"]  # unknown: each a recording of its own
     strict = replace(PARAMS, severity={**PARAMS.severity, "shared_source": "reject", "no_source": "reject"})
-    assert list(judged(rows, params=strict, only="clips relations").rejected["clip"]) == ["0.wav", "7.wav", "8.wav"]
+    assert list(verdict_on(rows, params=strict, only="clips relations").rejected["clip"]) == ["0.wav", "7.wav", "8.wav"]
 
 
 def test_columns_files_and_folds():
     rows = [row("a.wav") | {"mood": "calm"}, row("b.wav", **{"class": "nan", "fold": "2"}) | {"mood": "wild"}]
-    verdict = judged(rows, files=["a.wav", "b.wav", "lost.wav"])
+    verdict = verdict_on(rows, files=["a.wav", "b.wav", "lost.wav"])
     assert warned(verdict) == [("extra_column", "mood"), ("unlisted_file", "lost.wav")]
     few = verdict.findings[verdict.findings["check"] == "few_clips"]
     assert list(few["subject"]) == ["bark in fold 2", "nan in fold 1"]
@@ -271,13 +256,13 @@ def test_columns_files_and_folds():
 def test_severity_stop_is_told_after_all_is_checked():
     params = replace(PARAMS, severity={**PARAMS.severity, "bad_fold": "stop", "few_clips": "stop"})
     rows = [row("a.wav", fold="x"), row("b.wav", salience="8"), row("c.wav", fold="y"), row("d.wav")]
-    verdict = judged(rows, params=params, only="clips folds")
+    verdict = verdict_on(rows, params=params, only="clips folds")
     assert list(verdict.rejected["clip"]) == ["a.wav", "b.wav", "c.wav"]
     assert re.match(
         r"stopped by 3 few_clips, 2 bad_fold, the first is 'a.wav' \(bad_fold: 'x'\); correct the data, or",
         reason_to_stop(verdict),
     )
-    assert reason_to_stop(judged(rows, only="clips folds")) is None
+    assert reason_to_stop(verdict_on(rows, only="clips folds")) is None
 
 
 @pytest.mark.parametrize(
@@ -294,21 +279,21 @@ def test_severity_stop_is_told_after_all_is_checked():
 )
 def test_limits_on_what_is_rejected(limits: dict[str, float], expected: str | None):
     rows = [row(f"{n}.wav", **{"class": "nan" if n % 2 else "bark"}) for n in range(10)]
-    lost = {f"{n}.wav": Probe(file_fault="no such file") for n in (3, 5)}
-    stop = reason_to_stop(judged(rows, lost, replace(PARAMS, **limits), only="clips shares"))
+    lost = {f"{n}.wav": Probe(file_error="no such file") for n in (3, 5)}
+    stop = reason_to_stop(verdict_on(rows, lost, replace(PARAMS, **limits), only="clips shares"))
     assert (stop is None) if expected is None else re.search(expected, stop)
 
 
 def test_nothing_accepted_stops_whatever_the_limits():
-    verdict = judged([row("a.wav", fold="x"), row("b.wav", fold="y", salience="7")], only="clips")
+    verdict = verdict_on([row("a.wav", fold="x"), row("b.wav", fold="y", salience="7")], only="clips")
     assert reason_to_stop(verdict) == "none of 2 clips can be used: 2 bad_fold; correct the data"
 
 
 def test_no_verdict_changes_with_a_limit_that_it_does_not_meet():
     rows = [row("a.wav"), row("b.wav", end_s="9"), row("c.wav", end_s="")]
     probes = {"c.wav": replace(GOOD, n_samples=10, digest="c")}
-    before = judged(rows, probes, only="clips")
-    after = judged(
+    before = verdict_on(rows, probes, only="clips")
+    after = verdict_on(
         rows, probes, replace(PARAMS, min_duration_s=0.04, max_duration_s=90.0, duration_tolerance_s=0.5), only="clips"
     )
     pd.testing.assert_frame_equal(before.accepted, after.accepted)
@@ -318,8 +303,8 @@ def test_no_verdict_changes_with_a_limit_that_it_does_not_meet():
 
 def test_summary_and_closing_lines():
     rows = [row("a.wav"), row("b.wav", fold="x"), row("c.wav", **{"class": "nan"}), row("d.wav", source="")]
-    verdict = judged(
-        rows, {"c.wav": replace(GOOD, n_samples=22050 * 36, digest="c"), "d.wav": Probe(file_fault="a folder")}
+    verdict = verdict_on(
+        rows, {"c.wav": replace(GOOD, n_samples=22050 * 36, digest="c"), "d.wav": Probe(file_error="a folder")}
     )
     found = summary(verdict, DATASET)
     assert {key: found[key] for key in ("n_fetched", "n_accepted", "n_rejected", "rejected_share", "hours")} == {
@@ -348,7 +333,7 @@ def test_summary_and_closing_lines():
     "clip", ["/a.wav", "a//b.wav", "./a.wav", "a/", "a/../b.wav", "a\nb.wav", "a\0.wav", "a\u2028b"]
 )
 def test_paths_that_are_none(clip: str):
-    assert path_fault(clip)
+    assert path_problem(clip)
 
 
 HEADER = ",".join(CLIP_COLUMNS)
@@ -360,7 +345,7 @@ LINE = "a.wav,bark,0,1,s,1,0,4"
     [
         (b"", "expected a column clip, class, class_id, fold, source, salience, start_s, end_s, found \\[\\]"),
         (HEADER.replace("fold,", "").encode(), "expected a column fold, found"),
-        (f"{HEADER}\n".encode(), "expected a row a clip, found none; point fetch.source"),
+        (f"{HEADER}\n".encode(), "expected one row per clip, found none; point fetch.source"),
         (f"{HEADER}\n{LINE}\n".replace(",", ";").encode(), "expected a column clip, .*found \\['clip;class"),
         (f"{HEADER}\n{LINE}\n{LINE},x\n".encode(), "row 2: expected 8 fields, found 9"),
         (f"{HEADER}\n{LINE},x\n".encode(), "row 1: expected 8 fields, found 9"),
@@ -432,11 +417,11 @@ def test_datasets_that_declare_nothing(tmp_path: Path, content: str, message: st
         ({"severity": {"few_clips": "reject"}}, "validate.severity.few_clips: expected warn or stop, found 'reject'"),
         ({"severity": {"loud": "warn"}}, "validate.severity.loud is not a known check, expected one of bad_path"),
         ({"max_rejected_share": 1.5}, "max_rejected_share: expected a value less than or equal to 1, found 1.5"),
-        ({"known_shared_sources": [106905]}, "validate.known_shared_sources: expected a string, found 106905"),
+        ({"known_shared_sources": [106905]}, r"validate.known_shared_sources\[0\]: expected a string, found 106905"),
     ],
 )
 def test_params_that_do_not_fit(tmp_path: Path, edit: dict, message: str):
-    section = yaml.safe_load(ROOT / "params.yaml".read_text())["validate"]
+    section = yaml.safe_load((ROOT / "params.yaml").read_text())["validate"]
     section.update({**edit, "severity": {**section["severity"], **edit.get("severity", {})}})
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"validate": section}))
     with pytest.raises(ParamsError, match=message):
@@ -444,7 +429,7 @@ def test_params_that_do_not_fit(tmp_path: Path, edit: dict, message: str):
 
 
 def test_a_check_without_a_severity(tmp_path: Path):
-    section = yaml.safe_load(ROOT / "params.yaml".read_text())["validate"]
+    section = yaml.safe_load((ROOT / "params.yaml").read_text())["validate"]
     del section["severity"]["silent"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"validate": section}))
     with pytest.raises(ParamsError, match=r"validate.severity.silent is missing"):
@@ -469,7 +454,7 @@ def test_a_hundred_thousand_rows():
         row(f"{n}.wav", source=str(n // 5), fold="x" if n % 50 == 0 else str(n // 5 % 2 + 1)) for n in range(100_000)
     ]
     rows += rows[-1000:]
-    verdict = judged(rows, {f"{n}.wav": replace(GOOD, digest="same") for n in range(500, 900)})
+    verdict = verdict_on(rows, {f"{n}.wav": replace(GOOD, digest="same") for n in range(500, 900)})
     assert len(verdict.accepted) + len(verdict.rejected) == 101_000
     counts = verdict.findings["check"].value_counts()
     assert (counts["bad_fold"], counts["repeated_row"]) == (2020, 1000)

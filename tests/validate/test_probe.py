@@ -50,7 +50,7 @@ def write(path: Path, samples: np.ndarray, sr: int = SR, container: str = "WAV",
 def test_codings_are_read_whole(tmp_path: Path, container: str, coding: str, sr: int):
     path = write(tmp_path / "clip", noise(4000), sr, container, coding)
     probe = probe_file(path)
-    assert (probe.file_fault, probe.decode_fault, probe.missing) == (None, None, None)
+    assert (probe.file_error, probe.decode_error, probe.missing) == (None, None, None)
     assert (probe.sample_rate_hz, probe.n_channels, probe.subtype) == (sr, 1, f"{container} {coding}")
     assert 0 <= probe.n_samples - 4000 < 2048  # ADPCM fills its last block
     assert probe.rms == pytest.approx(0.5 / np.sqrt(3), rel=0.15)  # of a uniform distribution; ADPCM smooths
@@ -62,7 +62,7 @@ def test_channels(tmp_path: Path, n_channels: int):
 
 
 @pytest.mark.parametrize(
-    ("container", "coding", "fault"),
+    ("container", "coding", "error"),
     [
         ("WAV", "PCM_16", "the header claims 32000 bytes, the file holds"),
         ("WAV", "IMA_ADPCM", "the header claims .* bytes"),
@@ -76,11 +76,11 @@ def test_channels(tmp_path: Path, n_channels: int):
         ("MP3", "MPEG_LAYER_III", "the header claims 16000 samples"),
     ],
 )
-def test_truncated(tmp_path: Path, container: str, coding: str, fault: str):
+def test_truncated(tmp_path: Path, container: str, coding: str, error: str):
     path = write(tmp_path / "clip", noise(16000), SR, container, coding)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     probe = probe_file(path)
-    assert re.search(fault, probe.missing or probe.decode_fault)
+    assert re.search(error, probe.missing or probe.decode_error)
 
 
 @pytest.mark.parametrize(
@@ -103,26 +103,26 @@ def test_claims_of_a_wav_header(tmp_path: Path, claim: int, missing: str | None)
     assert (probe.n_samples, probe.missing) == (1000, missing)
 
 
-def test_a_count_of_samples_beyond_all_memory_is_a_fault(tmp_path: Path):
+def test_a_count_of_samples_beyond_all_memory_is_an_error(tmp_path: Path):
     path = write(tmp_path / "clip.flac", noise(1000), SR, "FLAC")
     content = bytearray(path.read_bytes())
     content[21] |= 0x0F  # the 36 bits of STREAMINFO that count the samples
     content[22:26] = b"\xff" * 4
     path.write_bytes(content)
     probe = probe_file(path)
-    assert probe.decode_fault or probe.missing
+    assert probe.decode_error or probe.missing
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"),
+    ("content", "error"),
     [(b"", "Format not recognised"), (b"this is no sound" * 99, "Format not recognised")],
 )
-def test_undecodable(tmp_path: Path, content: bytes, fault: str):
+def test_undecodable(tmp_path: Path, content: bytes, error: str):
     path = tmp_path / "clip.wav"
     path.write_bytes(content)
     probe = probe_file(path)
-    assert fault in probe.decode_fault
-    assert str(tmp_path) not in probe.decode_fault  # a path of this machine in a tracked table
+    assert error in probe.decode_error
+    assert str(tmp_path) not in probe.decode_error  # a path of this machine in a tracked table
 
 
 def test_no_file(tmp_path: Path):
@@ -130,7 +130,7 @@ def test_no_file(tmp_path: Path):
     (tmp_path / "broken.wav").symlink_to(tmp_path / "gone.wav")
     (tmp_path / "loop.wav").symlink_to(tmp_path / "loop.wav")
     os.mkfifo(tmp_path / "pipe.wav")  # to open it would wait for ever
-    faults = {
+    errors = {
         "folder.wav": "a folder",
         "broken.wav": "a link to nothing",
         "missing.wav": "no such file",
@@ -138,8 +138,8 @@ def test_no_file(tmp_path: Path):
         "pipe.wav": "not a regular file",
         "x" * 300: "file name too long",
     }
-    assert {name: probe_file(tmp_path / name) for name in faults} == {
-        name: Probe(file_fault=fault) for name, fault in faults.items()
+    assert {name: probe_file(tmp_path / name) for name in errors} == {
+        name: Probe(file_error=error) for name, error in errors.items()
     }
 
 
@@ -148,7 +148,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path.chmod(0)
     if os.access(path, os.R_OK):  # root may read everything
         monkeypatch.setattr(os, "access", lambda *_: False)
-    assert probe_file(path) == Probe(file_fault="no permission to read")
+    assert probe_file(path) == Probe(file_error="no permission to read")
 
 
 def test_levels(tmp_path: Path):
@@ -158,13 +158,13 @@ def test_levels(tmp_path: Path):
     assert probe.peak == pytest.approx(top + 0.25, abs=1e-6)
     assert probe.swing == pytest.approx(top, abs=1e-6)  # an offset is no sound
     assert probe.rms == pytest.approx(np.sqrt(0.5**2 / 2 + 0.25**2), abs=1e-6)
-    assert (probe.clipped_share, probe.n_not_finite) == (0, 0)
+    assert (probe.clipped_fraction, probe.n_not_finite) == (0, 0)
 
 
 @pytest.mark.parametrize("coding", ["PCM_U8", "PCM_16", "PCM_24", "FLOAT", "ULAW", "ALAW"])
-def test_clipped_share_of_each_coding(tmp_path: Path, coding: str):
+def test_clipped_fraction_of_each_coding(tmp_path: Path, coding: str):
     samples = np.tile([1.0, 0.2, -1.0, -0.2, 0.1], 200)
-    assert probe_file(write(tmp_path / "clip.wav", samples, coding=coding)).clipped_share == pytest.approx(0.4)
+    assert probe_file(write(tmp_path / "clip.wav", samples, coding=coding)).clipped_fraction == pytest.approx(0.4)
 
 
 def test_not_finite(tmp_path: Path):
@@ -172,7 +172,7 @@ def test_not_finite(tmp_path: Path):
     samples[3, 0], samples[4, 1], samples[5, 1] = np.nan, np.inf, -np.inf
     probe = probe_file(write(tmp_path / "clip.wav", samples, coding="FLOAT"))
     assert probe.n_not_finite == 3
-    assert np.isfinite([probe.peak, probe.rms, probe.swing, probe.clipped_share]).all()
+    assert np.isfinite([probe.peak, probe.rms, probe.swing, probe.clipped_fraction]).all()
 
 
 def test_no_samples_and_one(tmp_path: Path):

@@ -17,7 +17,8 @@ from helpers.repository import ROOT
 from stages.lib.core.errors import DataError
 from stages.validate import probe as probing
 from stages.validate.__main__ import main
-from stages.validate.checks import ACCEPTED_COLUMNS, CHECKS, CLIP_COLUMNS
+from stages.validate.checks import CHECKS
+from stages.validate.columns import ACCEPTED_COLUMNS, CLIP_COLUMNS
 
 SR = 8000
 CLASSES = ["bark", "siren"]
@@ -107,7 +108,7 @@ class Workspace:
     def __init__(self, root: Path):
         self.root, self.raw, self.audio = root, root / "raw", root / "raw" / "audio"
         self.audio.mkdir(parents=True)
-        self.params = yaml.safe_load(ROOT / "params.yaml".read_text())["validate"]
+        self.params = yaml.safe_load((ROOT / "params.yaml").read_text())["validate"]
         self.dataset = {"title": "Barks", "classes": CLASSES, "class_ids": [0, 1], "folds": [1, 2]}
         self.rows: list[dict[str, str]] = []
 
@@ -152,7 +153,7 @@ def sound_workspace(root: Path) -> Workspace:
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """All of AUDIO, judged in one process so that a file may be made unreadable to root too."""
+    """All of AUDIO, checked in one process so that a file may be made unreadable to root too."""
     workspace = Workspace(tmp_path_factory.mktemp("bad"))
     for clip, (write, _) in AUDIO.items():
         workspace.add(clip, write)
@@ -261,7 +262,7 @@ def test_stop_leaves_the_findings_and_no_accepted_clips(tmp_path: Path):
 def test_no_clip_at_all(tmp_path: Path):
     workspace = Workspace(tmp_path)
     (workspace.raw / "clips.csv").write_text(",".join(CLIP_COLUMNS) + "\n")
-    with pytest.raises(DataError, match=r"clips\.csv: expected a row a clip, found none"):
+    with pytest.raises(DataError, match=r"clips\.csv: expected one row per clip, found none"):
         workspace.run()
 
 
