@@ -106,9 +106,9 @@ def generate_features(folder: Path, n_clips: int) -> Features:
     return Features(folder, index[INDEX_COLUMNS], facts | {"kind": params.kind, "floor": -18.4})
 
 
-def best_times(functions: list[Callable[[], None]], rounds: int) -> list[float]:
+def best_times(functions: list[Callable[[], object]], rounds: int) -> list[float]:
     """The least time of each in seconds; by turns, since other work on the machine comes and goes."""
-    times = [[] for _ in functions]
+    times: list[list[float]] = [[] for _ in functions]
     for _ in range(rounds):
         for function, taken in zip(functions, times, strict=True):
             start = time.perf_counter()

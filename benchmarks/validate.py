@@ -10,6 +10,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, (sr, n_channels) in FORMATS.items():
             paths = write_clips(Path(folder) / name, n_clips, sr, n_channels)
-            decode = best_time(lambda paths=paths: map(read_audio, paths))
+            decode = best_time(partial(map, read_audio, paths))
             print(f"{name}, {n_clips} clips of {DURATION_S:g} s, 16 bit")
             print(f"  decoding alone, 1 thread  {n_clips / decode:6.0f} clips/s")
             for workers in ("1", "2"):
                 os.environ["EAR_WORKERS"] = workers
-                probe = best_time(lambda paths=paths: probe_files(paths))
+                probe = best_time(partial(probe_files, paths))
                 print(
                     f"  validate, {workers} thread(s) {n_clips / probe:6.0f} clips/s, {decode / probe:.2f} x decoding"
                 )
