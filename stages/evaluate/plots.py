@@ -17,8 +17,8 @@ from stages.evaluate.evaluation import Evaluation
 from stages.evaluate.scores import Results, calibration_error, count_confusions, probability_table
 from stages.evaluate.soundscapes import SoundscapeExample
 from stages.evaluate.training_plots import plot_curves
+from stages.lib.core.labels import UNSURE
 from stages.lib.frontend.mel_axis import set_hz_ticks
-from stages.lib.inference.events import UNSURE
 from stages.lib.plotting import ACCENT, FAINT, INK, save_figure
 
 ROW = 0.24  # inches a row of text

@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from stages.evaluate.event_scores import Span
-from stages.lib.inference.events import UNSURE, Event, EventSettings, find_events, model_thresholds
+from stages.lib.core.labels import UNSURE
+from stages.lib.inference.events import Event, EventSettings, find_events, model_thresholds
 from stages.lib.inference.runtime import Model
 from stages.lib.inference.streaming import StreamingClassifier
 

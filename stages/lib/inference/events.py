@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-UNSURE = "unsure"
+from stages.lib.core.labels import UNSURE
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,7 @@
+"""Names that no class may have, since the pipeline gives them a meaning of its own."""
+
+UNSURE = "unsure"
+"""What an event is called where something sounds and no class is certain enough."""
+
+RESERVED_CLASSES = (UNSURE, "unknown")
+"""Compared without regard to case. `fetch` refuses a dataset with such a class."""
