@@ -10,11 +10,12 @@ import pandas as pd
 
 from stages.evaluate.event_scores import count_events
 from stages.evaluate.scores import DECIMALS, EvaluateParams, probability_column
-from stages.evaluate.soundscapes import Soundscape, SoundscapeExample, build_soundscapes, hear, named_events
+from stages.evaluate.soundscapes import Soundscape, SoundscapeExample, build_soundscapes, named_events
 from stages.lib.audio import load_mono
 from stages.lib.core.errors import ModelError
 from stages.lib.core.progress import progress
 from stages.lib.features.store import Features
+from stages.lib.inference.detect import detect
 from stages.lib.inference.events import Event
 from stages.lib.inference.runtime import FACTS_NEEDED, Model, open_model
 from stages.lib.inference.streaming import make_featurizer
@@ -136,7 +137,7 @@ def detect_in_soundscapes(
     bar = progress(
         soundscapes, total=params.n_soundscapes, desc=f"soundscapes {model.facts['name']}", unit="soundscapes"
     )
-    return [(soundscape, hear(model, soundscape.y, sr)) for soundscape in bar]
+    return [(soundscape, detect(soundscape.y, model, sr=sr)) for soundscape in bar]
 
 
 def list_events(fold: int, detected: Sequence[tuple[Soundscape, list[Event]]]) -> pd.DataFrame:

@@ -24,9 +24,7 @@ import pandas as pd
 
 from stages.evaluate.event_scores import Span
 from stages.lib.core.labels import UNSURE
-from stages.lib.inference.events import Event, EventSettings, find_events, model_thresholds
-from stages.lib.inference.runtime import Model
-from stages.lib.inference.streaming import StreamingClassifier
+from stages.lib.inference.events import Event
 
 PAUSE_S = (1.0, 3.0)  # seconds between two clips, and before the first: room to tell where one ends
 FADE_S = 0.01
@@ -162,25 +160,6 @@ def _fade(n_samples: int, sr: int) -> np.ndarray:
     n = min(round(FADE_S * sr), n_samples // 2)
     edge = (1 - np.cos(np.pi * (np.arange(n) + 0.5) / max(n, 1))) / 2
     return np.concatenate([edge, np.ones(n_samples - 2 * n), edge[::-1]])
-
-
-def hear(model: Model, y: np.ndarray, sr: int) -> list[Event]:
-    """The events that the predict command hears in the samples `y`, float32 of shape (n_samples,), at `sr` Hz.
-
-    With the command's own step and settings.
-    """
-    facts = model.facts
-    listener = StreamingClassifier(model, sr)
-    rows = [listener.push(y[:, np.newaxis]), listener.finish()]
-    return find_events(
-        np.concatenate([part.probabilities for part in rows]),
-        np.concatenate([part.levels for part in rows]),
-        facts["classes"],
-        model_thresholds(facts),
-        row_s=listener.row_s,
-        duration_s=listener.duration_s,
-        settings=EventSettings(),
-    )
 
 
 def named_events(events: Sequence[Event]) -> list[Span]:

@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +22,9 @@ from helpers.tone_model import SR, scene, tone_facts, tone_model
 from stages.commands.models import choose_model
 from stages.commands.predict import __main__ as predict
 from stages.commands.predict.formats import caption, clock
-from stages.commands.predict.pcm import FORMATS, PcmDecoder
+from stages.commands.predict.live import read_stdin
+from stages.commands.predict.options import MODELS
+from stages.commands.predict.pcm import ENCODINGS, PcmDecoder
 from stages.commands.predict.plots import COLUMNS, Columns
 from stages.lib.core.errors import AudioError, EarError, ModelError
 from stages.lib.inference.runtime import LOADERS, Network, open_model
@@ -167,7 +168,7 @@ def test_each_file_that_cannot_be_read_gets_a_line_and_the_rest_go_on(recording,
         r"text\.wav: cannot be read as audio \(.*\)",
         r"nothing\.wav: no such file",
         r"empty\.wav: holds no sample",
-        r"nan\.wav: a sample after 0\.0 s is no finite number",
+        r"nan\.wav: a sample after 0\.0 s is not a finite number",
         r"samples\.raw: cannot be read as audio \(raw samples have no header that tells their rate\)",
         r"[^/]*: is a folder; name the files in it",
     ]
@@ -186,7 +187,7 @@ def test_each_file_that_cannot_be_read_gets_a_line_and_the_rest_go_on(recording,
     ],
 )
 def test_which_model_is_used(wanted, names, expected):
-    assert choose_model(wanted, names, predict.MODELS) == expected
+    assert choose_model(wanted, names, MODELS) == expected
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_which_model_is_used(wanted, names, expected):
 )
 def test_which_model_is_meant_must_be_clear(wanted, names, message):
     with pytest.raises(ModelError, match=message):
-        choose_model(wanted, names, predict.MODELS)
+        choose_model(wanted, names, MODELS)
 
 
 def test_a_file_of_another_kind_is_named_as_a_file(tmp_path):
@@ -216,14 +217,14 @@ def test_a_file_of_another_kind_is_named_as_a_file(tmp_path):
     ("argv", "message"),
     [
         ([], "the following arguments are required: FILE"),
-        (["-", "a.wav"], "- cannot be heard together with files"),
+        (["-", "a.wav"], "- cannot be combined with files"),
         (["a.wav", "b.wav", "--plot", "a.png"], "--plot draws one FILE"),
         (["a/x.wav", "b/x.wav", "--labels", "out"], "--labels: two FILEs have the same name"),
         (["x.wav", "--labels", "pyproject.toml"], "--labels: pyproject.toml is a file, expected a folder"),
         (["a.wav", "--sr", "8000"], "--sr is for - only; a file says its own"),
         (["-", "--channels", "0"], "expected a whole number of at least 1, found '0'"),
         (["-", "--format", "mp3"], "invalid choice: 'mp3'"),
-        (["a.wav", "--confident", "1.5"], "expected a number of at least 0 and at most 1, found '1.5'"),
+        (["a.wav", "--min-confidence", "1.5"], "expected a number of at least 0 and at most 1, found '1.5'"),
         (["a.wav", "--step", "nan"], r"expected a number of at least 0\.01, found 'nan'"),
         (["a.wav", "--json", "--csv"], "not allowed with argument --json"),
         (["a.wav", "--rev", "main", "--model", "x.keras"], "--rev takes a name for --model, not a file"),
@@ -247,7 +248,7 @@ def test_an_uncalibrated_model_says_so():
 # Live
 
 
-@pytest.mark.parametrize("encoding", FORMATS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_raw_samples_split_anywhere(encoding):
     values = np.array([[0, -1], [0.5, -0.5], [0.25, 127 / 128]])
     encoded = {
@@ -258,18 +259,58 @@ def test_raw_samples_split_anywhere(encoding):
         "f32le": values.astype("<f4").tobytes(),
     }[encoding]
     decoder = PcmDecoder(encoding, 2)
-    blocks = [decoder.push(encoded[i : i + 1]) for i in range(len(encoded))]
+    blocks = [*(decoder.push(encoded[i : i + 1]) for i in range(len(encoded))), decoder.finish()]
     assert all(block.dtype == np.float32 for block in blocks)
     np.testing.assert_array_equal(np.concatenate(blocks), values)
     assert len(decoder.push(b"\x01")) == 0  # a sample that never ends
 
 
-@pytest.mark.parametrize("split", [[], [1], [1, 2, 3]])
-def test_the_header_of_a_file_is_no_sound(split):
-    decoder, data = PcmDecoder("s16le", 1), b"RIFF\x00\x00\x00\x00WAVE"
-    pieces = [data[a:b] for a, b in zip([0, *split], [*split, len(data)], strict=True)]
-    with pytest.raises(AudioError, match=r"begins with b'RIFF', the header of a file; send raw samples"):
-        np.concatenate([decoder.push(piece) for piece in pieces])
+FILES = {
+    "WAV": b"RIFF\x24\x00\x00\x00WAVEfmt ",
+    "RF64": b"RF64\xff\xff\xff\xffWAVEds64",
+    "Wave64": bytes.fromhex("726966662e91cf11a5d628db04c10000"),
+    "AIFF": b"FORM\x00\x00\x00\x24AIFFCOMM",
+    "AIFF-C": b"FORM\x00\x00\x00\x24AIFCFVER",
+    "CAF": b"caff\x00\x01\x00\x00desc\x00\x00\x00\x00",
+    "AU": b".snd\x00\x00\x00\x18\xff\xff\xff\xff\x00\x00\x00\x03",
+    "FLAC": b"fLaC\x00\x00\x00\x22\x10\x00\x10\x00\x00\x00\x00\x00",
+    "Ogg": b"OggS\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+    "MP3": b"ID3\x04\x00\x00\x00\x00\x00\x23TSSE\x00\x00",
+    "Matroska": b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\xf2\x81",
+    "M4A": b"\x00\x00\x00\x1cftypM4A \x00\x00\x02\x00",
+}
+
+
+@pytest.mark.parametrize("sizes", [[16], [1] * 16, [3, 13]])
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_on_standard_input_is_refused(name, sizes):
+    decoder, data = PcmDecoder("s16le", 1), FILES[name]
+    pieces = np.split(np.frombuffer(data, np.uint8), np.cumsum(sizes)[:-1])
+    with pytest.raises(AudioError, match=rf"expected raw samples, found a file \(.*{name[:4]}.*\); .* ffmpeg -i FILE"):
+        np.concatenate([decoder.push(piece.tobytes()) for piece in pieces])
+
+
+def test_a_stream_too_short_to_tell_is_decoded_at_its_end():
+    decoder = PcmDecoder("s16le", 1)
+    assert decoder.push(b"\x00\x40").shape == (0, 1)
+    assert decoder.finish().tolist() == [[0.5]]
+    decoder = PcmDecoder("s16le", 1)
+    decoder.push(b"RIFF")
+    with pytest.raises(AudioError, match=r"found a file \(WAV or AVI\)"):
+        decoder.finish()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_formats_of_soundfile_and_written_files_agree(encoding, tmp_path):
+    """The independent implementation: what soundfile writes as raw samples and reads back from a WAV file."""
+    subtype, _ = ENCODINGS[encoding]
+    y = np.random.default_rng(0).uniform(-1, 1, (500, 2))
+    soundfile.write(tmp_path / "a.wav", y, 8000, subtype=subtype)
+    soundfile.write(tmp_path / "a.raw", y, 8000, subtype=subtype, format="RAW", endian="LITTLE")
+    decoder = PcmDecoder(encoding, 2)
+    np.testing.assert_array_equal(
+        decoder.push((tmp_path / "a.raw").read_bytes()), soundfile.read(tmp_path / "a.wav", dtype="float32")[0]
+    )
 
 
 def pcm(y):
@@ -290,7 +331,7 @@ def test_live_gives_the_events_of_the_file(tmp_path):
             assert event[key] == pytest.approx(of_whole[key], abs=1e-3)
 
 
-def test_live_without_a_terminal_says_each_event_when_it_begins():
+def test_live_without_a_terminal_prints_each_event_when_it_begins():
     process = start("-", "--sr", str(SR), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     process.stdin.write(pcm(scene()[: 5 * SR // 2]))
     process.stdin.flush()
@@ -327,19 +368,54 @@ def test_live_captions_are_rewritten_in_place_on_a_terminal():
     assert {said.split()[0] for _, said in captions if " to " not in said} <= {"unsure", "low", "high"}
 
 
-def test_ctrl_c_ends_live_with_what_was_heard():
-    process = start(
-        "-", "--sr", str(SR), "--json", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def test_ctrl_c_ends_live_with_what_was_read():
+    options = ["--sr", str(SR), "--json", "--unsure-after", "0.3"]
+    process = start("-", *options, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert b"model" in process.stderr.readline()
-    process.stdin.write(pcm(scene()[: 3 * SR]))
+    process.stdin.write(pcm(scene()[: 5 * SR]))
     process.stdin.flush()
-    time.sleep(1.5)  # time to hear it all; without it, less is heard before the signal
+    while json.loads(process.stdout.readline())["class"] != "low":  # it ends at 3 s, so more was read by then
+        pass
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
-    assert process.returncode == 0
-    assert err == b""
-    assert [event["class"] for event in read_lines(out.decode())][-1:] == ["low"]
+    assert (process.returncode, err) == (0, b"")
+    (last,) = read_lines(out.decode())
+    assert last["class"] == "unsure"  # which goes on until the end of the stream
+    assert last["end_s"] > 3.2
+
+
+class StandardInput:
+    """In the place of standard input: yields pieces, and is interrupted by Ctrl-C while it waits for one."""
+
+    def __init__(self, *pieces):
+        self.buffer, self.pieces = self, list(pieces)
+
+    def read1(self, n_bytes):
+        piece = self.pieces.pop(0)
+        if piece is signal.SIGINT:
+            signal.raise_signal(signal.SIGINT)
+        return piece
+
+
+def test_ctrl_c_while_waiting_ends_the_stream(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", StandardInput(b"a", b"b", signal.SIGINT, b"c"))
+    before = signal.getsignal(signal.SIGINT)
+    assert list(read_stdin()) == [b"a", b"b"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_between_two_reads_ends_the_stream_and_a_second_one_the_program(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", StandardInput(b"a", b"b"))
+    stream = read_stdin()
+    assert next(stream) == b"a"
+    signal.raise_signal(signal.SIGINT)
+    assert next(stream, None) is None
+    stream = read_stdin()
+    assert next(stream) == b"b"
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    stream.close()
 
 
 def test_ctrl_c_ends_files_without_a_traceback(recording):
@@ -356,7 +432,7 @@ def test_ctrl_c_ends_files_without_a_traceback(recording):
     assert process.returncode == 130
 
 
-def test_the_end_of_a_pipe_is_no_fault():
+def test_the_end_of_a_pipe_is_not_an_error():
     process = start("-", "--sr", str(SR), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert b"model" in process.stderr.readline()
     process.stdout.close()
@@ -412,7 +488,7 @@ def test_facts_that_lack_something_are_refused(monkeypatch, tmp_path):
         open_model(tmp_path / "a.test")
 
 
-def test_what_is_no_model_is_refused(tmp_path):
+def test_what_is_not_a_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"a\.wav: expected a model file, which ends in \.keras"):
         open_model(tmp_path / "a.wav")
     with pytest.raises(ModelError, match=r"a\.keras: no such model; run 'dvc repro train' or 'dvc checkout'"):
@@ -434,13 +510,13 @@ def test_clock(seconds, text):
 
 
 def test_a_caption_fits_its_line():
-    believed = [("car_horn", 0.912), ("dog_bark", 0.5)]
-    assert caption(72.5, believed, 80) == "01:12.5  car horn 91%, dog bark 50%"
-    assert caption(72.5, believed, 20) == "01:12.5  car horn 91"
+    active = [("car_horn", 0.912), ("dog_bark", 0.5)]
+    assert caption(72.5, active, 80) == "01:12.5  car horn 91%, dog bark 50%"
+    assert caption(72.5, active, 20) == "01:12.5  car horn 91"
     assert caption(72.5, [], 20) == "01:12.5  -"
 
 
-def test_names_that_are_no_text_can_be_printed():
+def test_names_that_are_not_text_can_be_printed():
     assert predict.printable(os.fsdecode(b"a\xff.wav")) == "a\\udcff.wav"
     assert predict.printable("Übung.wav") == "Übung.wav"
 
@@ -452,7 +528,7 @@ def test_columns_hold_the_greatest_of_equal_parts(n):
     for piece in np.array_split(rows, 7):
         columns.add(piece)
     assert len(columns.values) <= COLUMNS
-    parts = [rows[i : i + columns.n_a_part].max(axis=0) for i in range(0, n, columns.n_a_part)]
+    parts = [rows[i : i + columns.rows_per_part].max(axis=0) for i in range(0, n, columns.rows_per_part)]
     np.testing.assert_array_equal(columns.values, np.array(parts))
 
 
@@ -491,11 +567,11 @@ def test_a_model_of_a_revision_is_copied_out_of_the_cache(repository, tmp_path):
     copies = {}
     for revision in ("HEAD", "HEAD~1"):
         (tmp_path / revision).mkdir()
-        copies[revision] = copy_out(revision, predict.MODELS, lambda names: names[0], tmp_path / revision)
+        copies[revision] = copy_out(revision, MODELS, lambda names: names[0], tmp_path / revision)
     assert {revision: path.read_text() for revision, path in copies.items()} == {"HEAD": "new", "HEAD~1": "old"}
     assert all(path.stat().st_nlink == 1 for path in copies.values())  # whoever writes to it leaves the cache alone
     with pytest.raises(EarError, match=r"nothing: no commit, branch, tag or experiment"):
-        copy_out("nothing", predict.MODELS, min, tmp_path)
+        copy_out("nothing", MODELS, min, tmp_path)
     with pytest.raises(EarError, match=r"HEAD: its data/no is neither in DVC's cache nor in a remote; run 'dvc pull'"):
         copy_out("HEAD", Path("data/no"), min, tmp_path)
     for path in (repository / ".dvc/cache/files/md5").rglob("*"):
@@ -503,7 +579,7 @@ def test_a_model_of_a_revision_is_copied_out_of_the_cache(repository, tmp_path):
             path.unlink()
     (tmp_path / "gone").mkdir()
     with pytest.raises(EarError, match=r"HEAD~1: its data/models is neither in DVC's cache nor in a remote"):
-        copy_out("HEAD~1", predict.MODELS, min, tmp_path / "gone")
+        copy_out("HEAD~1", MODELS, min, tmp_path / "gone")
 
 
 def test_the_command_starts_without_what_it_may_not_need():

@@ -14,13 +14,14 @@ from stages.evaluate.soundscapes import (
     PAUSE_S,
     Span,
     build_soundscapes,
-    hear,
     named_events,
     pink_noise,
     take_turns,
     trim,
 )
-from stages.lib.inference.events import UNSURE, Event
+from stages.lib.core.labels import UNSURE
+from stages.lib.inference.detect import detect
+from stages.lib.inference.events import Event
 
 SR = 8000
 CLIPS = pd.DataFrame(
@@ -146,7 +147,9 @@ def test_a_model_that_knows_its_tones_is_right_in_soundscapes():
     clips = pd.DataFrame([(f"{name}-1.wav", name) for name in TONES_HZ], columns=["clip", "class"])
     # Soft, since loud noise would be a low tone to the model.
     soundscapes = build(clips, lambda clip: load_tone(clip) / 100, n=6, snr_db=(20.0, 20.0))
-    counts = [count_events(s.reference, named_events(hear(tone_model(), s.y, SR)), list(TONES_HZ)) for s in soundscapes]
+    counts = [
+        count_events(s.reference, named_events(detect(s.y, tone_model(), sr=SR)), list(TONES_HZ)) for s in soundscapes
+    ]
     classes, scores = summarise({3: sum(counts)})
     assert classes["n_events"].sum() >= 12
     assert scores["soundscape_event_f1"] == scores["soundscape_intersection_f1"] == 1

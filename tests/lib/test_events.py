@@ -3,13 +3,20 @@
 import numpy as np
 import pytest
 
-from stages.lib.inference.events import UNSURE, Event, EventFinder, EventSettings, find_events, model_thresholds
+from stages.lib.core.labels import UNSURE
+from stages.lib.inference.events import Event, EventFinder, EventSettings, by_start, model_thresholds
 
 CLASSES = ["dog", "horn"]
 PLAIN = EventSettings(
-    confident=0.5, release=0.8, min_duration_s=0.0, merge_gap_s=0.6, unsure_min_s=0.0, silence_db=-70.0
+    min_confidence=0.5, release=0.8, min_duration_s=0.0, merge_gap_s=0.6, unsure_min_s=0.0, silence_db=-70.0
 )
 LOUD = -20.0
+
+
+def find_events(rows, levels, thresholds=None, *, duration_s, settings):
+    """All events of a whole grid, by start."""
+    finder = EventFinder(CLASSES, thresholds, 0.5, settings)
+    return sorted(finder.push(rows, levels) + finder.finish(duration_s), key=by_start)
 
 
 def events_of(rows, *, thresholds=None, levels=None, duration_s=1e9, settings=PLAIN, **changed):
@@ -17,7 +24,7 @@ def events_of(rows, *, thresholds=None, levels=None, duration_s=1e9, settings=PL
     settings = EventSettings(**{**vars(settings), **changed})
     rows = np.array(rows, dtype=float)
     levels = np.full(len(rows), LOUD) if levels is None else np.array(levels, dtype=float)
-    found = find_events(rows, levels, CLASSES, thresholds, row_s=0.5, duration_s=duration_s, settings=settings)
+    found = find_events(rows, levels, thresholds, duration_s=duration_s, settings=settings)
     return [(event.start_s, event.end_s, event.label) for event in found]
 
 
@@ -30,7 +37,7 @@ def dog(*values):
     [
         ([], []),
         (dog(0.9, 0.9), [(0, 1, "dog")]),
-        (dog(0.1, 0.5, 0.1), [(0, 0.5, UNSURE), (0.5, 1, "dog"), (1, 1.5, UNSURE)]),  # at the threshold is believed
+        (dog(0.1, 0.5, 0.1), [(0, 0.5, UNSURE), (0.5, 1, "dog"), (1, 1.5, UNSURE)]),  # active at the threshold
         (dog(0.9, 0.41, 0.39), [(0, 1, "dog"), (1, 1.5, UNSURE)]),  # goes on down to 0.8 of 0.5
         (dog(0.41, 0.9), [(0, 0.5, UNSURE), (0.5, 1, "dog")]),  # but does not begin there
         (dog(0.9, 0.1, 0.9), [(0, 1.5, "dog"), (0.5, 1, UNSURE)]),  # a pause of 0.5 s is bridged
@@ -42,11 +49,11 @@ def test_events_by_hand(rows, expected):
     assert events_of(rows) == expected
 
 
-def test_each_class_has_its_threshold_and_none_is_believed_below_confident():
+def test_each_class_has_its_threshold_and_none_is_active_below_min_confidence():
     thresholds = {"dog": 0.8, "horn": 0.1}
     rows = [(0.7, 0.2), (0.85, 0.1), (0.3, 0.55)]
     assert events_of(rows, thresholds=thresholds) == [(0, 0.5, UNSURE), (0.5, 1, "dog"), (1, 1.5, "horn")]
-    assert events_of(rows, thresholds=thresholds, confident=0.05) == [(0, 1.5, "horn"), (0.5, 1, "dog")]
+    assert events_of(rows, thresholds=thresholds, min_confidence=0.05) == [(0, 1.5, "horn"), (0.5, 1, "dog")]
 
 
 def test_short_events_are_left_out():
@@ -70,7 +77,7 @@ def test_no_event_outlasts_the_recording():
 
 def test_confidence_is_the_mean_over_the_rows_that_hold_the_sound():
     rows = np.array(dog(0.9, 0.1, 0.7))
-    found = find_events(rows, np.full(3, LOUD), CLASSES, None, row_s=0.5, duration_s=9, settings=PLAIN)
+    found = find_events(rows, np.full(3, LOUD), duration_s=9, settings=PLAIN)
     assert found == [Event(0.0, 1.5, "dog", 0.8), Event(0.5, 1.0, UNSURE, 0.1)]
 
 
@@ -78,33 +85,33 @@ def test_any_split_of_the_rows_gives_the_same_events():
     rng = np.random.default_rng(0)
     rows, levels = 0.6 * rng.random((400, 2)), rng.uniform(-80, -20, 400)
     settings = EventSettings(unsure_min_s=1.0)
-    whole = find_events(rows, levels, CLASSES, None, row_s=0.5, duration_s=200, settings=settings)
+    whole = find_events(rows, levels, duration_s=200, settings=settings)
     assert len({event.label for event in whole}) == 3
     for cuts in (range(1, 400), [7], np.sort(rng.integers(0, 400, 30))):
         finder = EventFinder(CLASSES, None, 0.5, settings)
         pieces = zip(np.split(rows, cuts), np.split(levels, cuts), strict=True)
         found = [event for piece in pieces for event in finder.push(*piece)] + finder.finish(200)
-        assert sorted(found, key=lambda e: (e.start_s, e.end_s, e.label)) == whole
+        assert sorted(found, key=by_start) == whole
 
 
-def test_an_event_under_way_is_known_before_it_ends():
+def test_an_ongoing_event_is_known_before_it_ends():
     finder = EventFinder(CLASSES, None, 0.5, EventSettings(min_duration_s=1.0))
-    seen = [(finder.push(np.array([row]), np.array([LOUD])), finder.under_way) for row in dog(0.9, 0.8, 0.9)]
+    seen = [(finder.push(np.array([row]), np.array([LOUD])), finder.ongoing) for row in dog(0.9, 0.8, 0.9)]
     assert [ended for ended, _ in seen] == [[], [], []]
-    assert [under_way for _, under_way in seen] == [
+    assert [ongoing for _, ongoing in seen] == [
         [],
         [Event(0.0, 1.0, "dog", 0.85)],
         [Event(0.0, 1.5, "dog", 0.8667)],
     ]
     assert finder.finish(1.4) == [Event(0.0, 1.4, "dog", 0.8667)]
-    assert finder.under_way == []
+    assert finder.ongoing == []
 
 
-def test_what_one_segment_says():
+def test_active_classes_of_one_segment():
     finder = EventFinder(CLASSES, {"dog": 0.5, "horn": 0.6}, 0.5, PLAIN)
-    assert finder.believed(np.array([0.55, 0.65]), LOUD) == [("horn", 0.65), ("dog", 0.55)]
-    assert finder.believed(np.array([0.3, 0.59]), LOUD) == [(UNSURE, 0.59)]
-    assert finder.believed(np.array([0.9, 0.1]), -80.0) == []
+    assert finder.active_classes(np.array([0.55, 0.65]), LOUD) == [("horn", 0.65), ("dog", 0.55)]
+    assert finder.active_classes(np.array([0.3, 0.59]), LOUD) == [(UNSURE, 0.59)]
+    assert finder.active_classes(np.array([0.9, 0.1]), -80.0) == []
 
 
 def test_thresholds_come_from_the_facts():

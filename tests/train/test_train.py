@@ -110,7 +110,7 @@ def test_predict_hears_each_segment_as_evaluate_does(learned, tones):
 
 def test_predict_names_a_tone(learned, tones, capsys):
     recording = tones / "raw/audio/fold3/high-3.wav"
-    predict.main([str(recording), f"--model={learned / 'models/fold_3.keras'}", "--csv", "--confident=0.4"])
+    predict.main([str(recording), f"--model={learned / 'models/fold_3.keras'}", "--csv", "--min-confidence=0.4"])
     head, *events = capsys.readouterr().out.splitlines()
     assert head == "file,start_s,end_s,class,confidence"
     assert [line.split(",")[3] for line in events] == ["high"]

@@ -48,10 +48,10 @@ def begun_line(event: Event) -> str:
     return f"{clock(event.start_s)}  {event.confidence:4.0%}  {spoken(event.label)}"
 
 
-def caption(end_s: float, believed: Sequence[tuple[str, float]], width: int) -> str:
-    """What is heard now, in one line of at most `width` characters; `believed` are labels and probabilities."""
-    heard = ", ".join(f"{spoken(label)} {probability:.0%}" for label, probability in believed) or "-"
-    return f"{clock(end_s)}  {heard}"[:width]
+def caption(end_s: float, active_classes: Sequence[tuple[str, float]], width: int) -> str:
+    """What sounds now, in one line of at most `width` characters; `active_classes` are labels and probabilities."""
+    text = ", ".join(f"{spoken(label)} {probability:.0%}" for label, probability in active_classes) or "-"
+    return f"{clock(end_s)}  {text}"[:width]
 
 
 def json_line(name: str, event: Event) -> str:

@@ -1,58 +1,86 @@
 """Raw PCM: bytes as a microphone's driver sends them, without a header, channels interleaved, little-endian."""
 
+import io
+
 import numpy as np
+import soundfile
 
 from stages.lib.core.errors import AudioError
 
-# Names as ffmpeg has them: bytes a sample.
-FORMATS = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4}
-HEADERS = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS", b"ID3")
-LONGEST_MARK = max(map(len, HEADERS))  # bytes
+# Names as ffmpeg has them: the subtype of libsndfile, and bytes per sample.
+ENCODINGS = {
+    "u8": ("PCM_U8", 1),
+    "s16le": ("PCM_16", 2),
+    "s24le": ("PCM_24", 3),
+    "s32le": ("PCM_32", 4),
+    "f32le": ("FLOAT", 4),
+}
+# What a file begins with, at a number of bytes from its beginning.
+SIGNATURES = [
+    (0, b"RIFF", "WAV or AVI"),
+    (0, b"RF64", "WAV (RF64)"),
+    (0, b"BW64", "WAV (BW64)"),
+    (0, b"riff\x2e\x91\xcf\x11", "Wave64"),
+    (0, b"FORM", "AIFF"),
+    (0, b"caff", "CAF"),
+    (0, b".snd", "AU"),
+    (0, b"fLaC", "FLAC"),
+    (0, b"OggS", "Ogg"),
+    (0, b"ID3", "MP3"),
+    (0, b"\x1aE\xdf\xa3", "Matroska or WebM"),
+    (0, b"0&\xb2u\x8ef\xcf\x11", "WMA"),
+    (0, b"wvpk", "WavPack"),
+    (0, b"#!AMR", "AMR"),
+    (4, b"ftyp", "MP4 (M4A)"),
+]
+LONGEST_SIGNATURE = max(offset + len(signature) for offset, signature, _ in SIGNATURES)  # bytes
 
 
 class PcmDecoder:
-    """Turns bytes, split anywhere, into samples."""
+    """Turns bytes, split anywhere, into samples: `push` what comes, then `finish`."""
 
     def __init__(self, encoding: str, n_channels: int) -> None:
-        """Take a name of `FORMATS` and the number of channels."""
-        self._encoding = encoding
+        """Take a name of `ENCODINGS` and the number of channels."""
+        self._subtype, n_bytes = ENCODINGS[encoding]
         self._n_channels = n_channels
+        self._frame_bytes = n_bytes * n_channels
         self._left = b""
-        self._begun = False
+        self._checked = False
 
     def push(self, data: bytes) -> np.ndarray:
-        """The samples that are whole after `data`, float32 of shape (n_samples, n_channels), full scale at 1.
+        """The samples that are complete after `data`, float32 of shape (n_samples, n_channels), full scale at 1.
 
-        A sample that ends in the next bytes comes with them; one that never ends is left out. Raises `AudioError` where
-        the stream begins as a file does: its header would be heard as a click, and its samples perhaps as noise.
+        A sample that ends in the next bytes comes with them, and the first ones once it is clear that they are samples.
+        Raises `AudioError` where the stream begins as a file does, whose bytes would be classified as noise.
         """
         data = self._left + data
-        if not self._begun:
-            if len(data) < LONGEST_MARK:
-                self._left = data
-                return np.zeros((0, self._n_channels), np.float32)
-            self._begun = True
-            if data.startswith(HEADERS):
-                raise AudioError(
-                    f"begins with {data[:4]!r}, the header of a file; send raw samples, as arecord does "
-                    "with -t raw and ffmpeg with -f s16le"
-                )
-        n_bytes = FORMATS[self._encoding] * self._n_channels
-        n_whole = len(data) // n_bytes * n_bytes
-        self._left = data[n_whole:]
-        return self._decode(data[:n_whole]).reshape(-1, self._n_channels)
+        if not self._checked and len(data) < LONGEST_SIGNATURE:
+            self._left = data
+            return np.zeros((0, self._n_channels), np.float32)
+        return self._decode(data)
+
+    def finish(self) -> np.ndarray:
+        """The samples of a stream too short to tell; one that never ended is left out. Raises as `push` does."""
+        return self._decode(self._left)
 
     def _decode(self, data: bytes) -> np.ndarray:
-        match self._encoding:
-            case "u8":
-                return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
-            case "s16le":
-                return np.frombuffer(data, "<i2").astype(np.float32) / 2**15
-            case "s24le":
-                # As the upper three of four bytes, so that the sign is where an integer of 32 bits has it.
-                padded = np.zeros((len(data) // 3, 4), np.uint8)
-                padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-                return padded.view("<i4")[:, 0].astype(np.float32) / 2**31
-            case "s32le":
-                return np.frombuffer(data, "<i4").astype(np.float32) / 2**31
-        return np.frombuffer(data, "<f4").astype(np.float32)
+        if not self._checked:
+            refuse_files(data)
+            self._checked = True
+        n_whole = len(data) // self._frame_bytes * self._frame_bytes
+        self._left = data[n_whole:]
+        samples, _ = soundfile.read(
+            io.BytesIO(data[:n_whole]), dtype="float32", always_2d=True, format="RAW", samplerate=1,
+            channels=self._n_channels, subtype=self._subtype, endian="LITTLE",
+        )  # fmt: skip
+        return samples
+
+
+def refuse_files(data: bytes) -> None:
+    """Raise `AudioError` where the first bytes of a stream are those of a file."""
+    for offset, signature, name in SIGNATURES:
+        if data[offset:].startswith(signature):
+            raise AudioError(
+                f"expected raw samples, found a file ({name}); give predict the file itself, or decode it: "
+                "ffmpeg -i FILE -f s16le -ac 1 -ar 44100 - | python -m stages.commands.predict -"
+            )

@@ -7,8 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stages.commands.predict.formats import spoken
+from stages.lib.core.labels import UNSURE
 from stages.lib.frontend.mel_axis import set_hz_ticks
-from stages.lib.inference.events import UNSURE, Event
+from stages.lib.inference.detect import StreamDetector
+from stages.lib.inference.events import Event
 from stages.lib.plotting import DOUBT, INK
 
 COLUMNS = 2000  # at least half as many are drawn of a long recording, twice what the width of the picture shows
@@ -21,23 +23,44 @@ class Columns:
         """Begin with parts of one row."""
         self._rows: list[np.ndarray] = []
         self._part: list[np.ndarray] = []
-        self.n_a_part = 1
+        self.rows_per_part = 1
 
     def add(self, rows: np.ndarray) -> None:
         """Take the next rows, of shape (n, width)."""
         for row in rows:
             self._part.append(row)
-            if len(self._part) == self.n_a_part:
+            if len(self._part) == self.rows_per_part:
                 self._rows.append(np.max(self._part, axis=0))
                 self._part = []
             if len(self._rows) == COLUMNS:
                 pairs = np.array(self._rows).reshape(COLUMNS // 2, 2, -1)
-                self._rows, self.n_a_part = list(pairs.max(axis=1)), 2 * self.n_a_part
+                self._rows, self.rows_per_part = list(pairs.max(axis=1)), 2 * self.rows_per_part
 
     @property
     def values(self) -> np.ndarray:
         """The parts, (n, width); the last may be of fewer rows."""
         return np.array([*self._rows, *([np.max(self._part, axis=0)] if self._part else [])])
+
+
+class Picture:
+    """The picture of one recording, filled while it is read."""
+
+    def __init__(self) -> None:
+        """Begin empty: `features` takes frames, (n, n_features), `probabilities` rows of the grid, (n, n_classes)."""
+        self.features, self.probabilities = Columns(), Columns()
+
+    def draw(self, detector: StreamDetector, events: Sequence[Event], name: str) -> Figure:
+        """Draw features, probabilities and events of the recording `name`, which `detector` has read to its end."""
+        facts = detector.model.facts
+        return plot_prediction(
+            self.features,
+            self.probabilities,
+            events,
+            facts,
+            row_s=detector.row_s,
+            duration_s=detector.duration_s,
+            title=f"{name}\nclassified by a model trained on {facts['dataset']['title']}",
+        )
 
 
 def plot_prediction(
@@ -46,7 +69,7 @@ def plot_prediction(
 ) -> Figure:  # fmt: skip
     """Draw features (n_frames, n_features) as they came, probabilities (n_rows, n_classes), and the events in time.
 
-    `facts` are those of the model. Raises nothing: a recording without an event has an empty third part.
+    `facts` are those of the model. A recording without an event has an empty third part.
     """
     featurize, classes = facts["featurize"], facts["classes"]
     labels = [*classes, UNSURE]
@@ -55,38 +78,39 @@ def plot_prediction(
     figure = Figure(figsize=(10, height))
     margins = {"left": 0.17, "right": 0.9, "bottom": 0.5 / height, "top": 1 - 0.75 / height, "hspace": 0.3}
     ratios = {"height_ratios": [2.0, lines, lines]}
-    heard, believed, found = figure.subplots(3, 1, sharex=True, gridspec_kw=margins | ratios)
+    features_axes, probability_axes, event_axes = figure.subplots(3, 1, sharex=True, gridspec_kw=margins | ratios)
     figure.suptitle(title, y=1 - 0.1 / height, va="top", fontsize=11)
 
     frame_s = featurize["hop_length"] / featurize["sr"]
     image = features.values.T
-    heard.imshow(
+    features_axes.imshow(
         image, origin="lower", aspect="auto", cmap="magma", interpolation="none",
         vmin=np.quantile(image, 0.05), vmax=image.max(),
-        extent=(0, image.shape[1] * features.n_a_part * frame_s, 0, len(image)),
+        extent=(0, image.shape[1] * features.rows_per_part * frame_s, 0, len(image)),
     )  # fmt: skip
-    heard.set_ylabel("coefficient" if facts["kind"] == "mfcc" else "frequency (Hz)")
+    features_axes.set_ylabel("coefficient" if facts["kind"] == "mfcc" else "frequency (Hz)")
     if facts["kind"] != "mfcc":
-        set_hz_ticks(heard, **{key: featurize[key] for key in ("n_mels", "fmin", "fmax", "mel_scale")}, fontsize=8)
-    heard.set_title("features as the model takes them", fontsize=9, loc="left")
+        scale = {key: featurize[key] for key in ("n_mels", "fmin", "fmax", "mel_scale")}
+        set_hz_ticks(features_axes, **scale, fontsize=8)
+    features_axes.set_title("features as the model takes them", fontsize=9, loc="left")
 
     image = probabilities.values.T
-    shades = believed.imshow(
+    shades = probability_axes.imshow(
         image, aspect="auto", cmap="Blues", interpolation="none", vmin=0, vmax=1,
-        extent=(0, image.shape[1] * probabilities.n_a_part * row_s, len(classes) - 0.5, -0.5),
+        extent=(0, image.shape[1] * probabilities.rows_per_part * row_s, len(classes) - 0.5, -0.5),
     )  # fmt: skip
-    believed.set_yticks(range(len(classes)), [spoken(name) for name in classes], fontsize=8)
-    believed.set_title("probabilities", fontsize=9, loc="left")
-    place = believed.get_position()
+    probability_axes.set_yticks(range(len(classes)), [spoken(name) for name in classes], fontsize=8)
+    probability_axes.set_title("probabilities", fontsize=9, loc="left")
+    place = probability_axes.get_position()
     figure.colorbar(shades, cax=figure.add_axes((0.915, place.y0, 0.012, place.height))).ax.tick_params(labelsize=8)
 
     for i, name in enumerate(labels):
         spans = [(event.start_s, event.end_s - event.start_s) for event in events if event.label == name]
-        found.broken_barh(spans, (i - 0.35, 0.7), color=DOUBT if name == UNSURE else INK)
-    found.set_yticks(range(len(labels)), [spoken(name) for name in labels], fontsize=8)
-    found.set_ylim(len(labels) - 0.5, -0.5)
-    found.grid(axis="x", color="#dddddd", linewidth=0.6)
-    found.set_axisbelow(True)
-    found.set_title("events", fontsize=9, loc="left")
-    found.set(xlabel="time (s)", xlim=(0, duration_s))
+        event_axes.broken_barh(spans, (i - 0.35, 0.7), color=DOUBT if name == UNSURE else INK)
+    event_axes.set_yticks(range(len(labels)), [spoken(name) for name in labels], fontsize=8)
+    event_axes.set_ylim(len(labels) - 0.5, -0.5)
+    event_axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    event_axes.set_axisbelow(True)
+    event_axes.set_title("events", fontsize=9, loc="left")
+    event_axes.set(xlabel="time (s)", xlim=(0, duration_s))
     return figure

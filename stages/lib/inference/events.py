@@ -3,7 +3,7 @@
 A row of the grid that is softer than `silence_db` holds no event. In the others a class begins where its probability
 reaches its threshold, goes on while it stays above a share of that (hysteresis), and is an event if it lasts
 `min_duration_s`; shorter gaps than `merge_gap_s` are bridged. Where something sounds for `unsure_min_s` and no class is
-believed, that is an event too, called `UNSURE`. Classes are independent: two may sound at once.
+active, that is an event too, called `UNSURE`. Classes are independent: two may sound at once.
 
 An `EventFinder` takes rows as they come; several pushes give the same events as one.
 """
@@ -18,20 +18,21 @@ from stages.lib.core.labels import UNSURE
 
 @dataclass(frozen=True)
 class EventSettings:
-    """How events are made of rows; every number is an option of the predict command.
+    """How rows become events; every number is an option of the predict command.
 
-    `confident`       the least probability to believe in a class, however low its threshold. Thresholds are the best on
-                      the validation fold, where every sound is one of the classes; a caption that is more likely wrong
-                      than right helps nobody, and the probability is calibrated, so 0.5
-    `release`         share of its threshold that a class must keep to go on: a sound that dies away is still that sound
-    `min_duration_s`  a shorter event is a slip; one row, since segments, four times as long, smooth enough
+    `min_confidence`  the least probability at which a class becomes active, however low its threshold. Thresholds are
+                      the best on the validation fold, where every sound is one of the classes; a caption that is more
+                      likely wrong than right helps nobody, and the probability is calibrated, so 0.5
+    `release`         share of its threshold above which an active class stays active: a sound that dies away is still
+                      that sound
+    `min_duration_s`  a shorter event is an error; one row, since segments, four times as long, smooth enough
     `merge_gap_s`     a shorter pause is part of the sound, as between two barks
     `unsure_min_s`    the edges of a known sound, where a segment holds it in part, are unsure for about a segment
     `silence_db`      A-weighted level in dB re full scale: a row without a louder frame holds no event. Between the
                       noise of a 16-bit converter, -93, and the softest of 1,015 clips of ESC-10 and UrbanSound8K, -64
     """
 
-    confident: float = 0.5
+    min_confidence: float = 0.5
     release: float = 0.85
     min_duration_s: float = 0.5
     merge_gap_s: float = 0.6
@@ -71,7 +72,7 @@ class EventFinder:
     ) -> None:
         """Begin at row 0."""
         self._labels = [*classes, UNSURE]
-        self._on = np.array([max(settings.confident, (thresholds or {}).get(name, 0.5)) for name in classes])
+        self._on = np.array([max(settings.min_confidence, (thresholds or {}).get(name, 0.5)) for name in classes])
         self._settings = settings
         self._row_s = row_s
         self._n_rows = 0
@@ -91,8 +92,8 @@ class EventFinder:
         self._runs = {}
         return sorted((event for event in ended if event is not None), key=by_start)
 
-    def believed(self, probabilities: np.ndarray, level: float) -> list[tuple[str, float]]:
-        """What one segment says by itself: the classes at or over their thresholds, `UNSURE` or nothing, surest first.
+    def active_classes(self, probabilities: np.ndarray, level: float) -> list[tuple[str, float]]:
+        """What one segment holds by itself: active classes, most probable first, else `UNSURE`, or nothing in silence.
 
         `probabilities` are (n_classes,), `level` in dB. It is known at once, where an event waits for its row.
         """
@@ -102,8 +103,8 @@ class EventFinder:
         return sorted(found, key=lambda pair: -pair[1]) or [(UNSURE, float(probabilities.max()))]
 
     @property
-    def under_way(self) -> list[Event]:
-        """The events that have lasted long enough to be sure of and have not ended, by start; so far, that is."""
+    def ongoing(self) -> list[Event]:
+        """The events that have lasted long enough to count and have not ended, by start, as far as they are known."""
         found = (self._event(i, np.inf) for i in sorted(self._runs))
         return sorted((event for event in found if event is not None), key=by_start)
 
@@ -115,7 +116,7 @@ class EventFinder:
             values[len(row)] = float(row.max())
         for i in sorted(self._runs):
             gap_s = (self._n_rows + (i not in values) - self._runs[i].end) * self._row_s
-            # What is unsure ends where a class is believed: only a pause of silence is bridged.
+            # Doubt ends where a class becomes active: only a pause of silence is bridged.
             if gap_s >= self._settings.merge_gap_s or (i == len(row) and found):
                 event = self._event(i, np.inf)
                 del self._runs[i]
@@ -130,7 +131,7 @@ class EventFinder:
         """The event of a run, or None where it is too short."""
         run, label = self._runs[i], self._labels[i]
         least_s = self._settings.unsure_min_s if label == UNSURE else self._settings.min_duration_s
-        # A row more or less by rounding is no matter of principle: half a row is let pass.
+        # Durations are whole rows, so half a row is allowed for: rounding must not decide.
         if (run.end - run.start + 0.5) * self._row_s < least_s:
             return None
         start_s, end_s = run.start * self._row_s, min(run.end * self._row_s, duration_s)
@@ -140,21 +141,6 @@ class EventFinder:
 def by_start(event: Event) -> tuple[float, float, str]:
     """The order of events: by start, then end, then name."""
     return event.start_s, event.end_s, event.label
-
-
-def find_events(
-    probabilities: np.ndarray,
-    levels: np.ndarray,
-    classes: Sequence[str],
-    thresholds: dict[str, float] | None,
-    *,
-    row_s: float,
-    duration_s: float,
-    settings: EventSettings,
-) -> list[Event]:
-    """All events of a whole grid, by start: `EventFinder` in one go."""
-    finder = EventFinder(classes, thresholds, row_s, settings)
-    return sorted(finder.push(probabilities, levels) + finder.finish(duration_s), key=by_start)
 
 
 def model_thresholds(facts: dict) -> dict[str, float] | None:

@@ -26,7 +26,7 @@ class Model:
     """A network with its facts (see `stages.lib.model.archive`).
 
     `score` takes segments of raw features, float32 of shape (n, length, n_features), n at least 1, and returns
-    probabilities before temperature, float32 of shape (n, n_classes). What users are told is that of `predict`.
+    probabilities before temperature, float32 of shape (n, n_classes). What users see is that of `predict`.
     """
 
     path: Path
@@ -38,18 +38,18 @@ class Model:
     def predict(self, segments: np.ndarray) -> np.ndarray:
         """The probabilities of segments, (n, length, n_features), after temperature; float64 of shape (n, n_classes).
 
-        Raises `ModelError` where the network gives no numbers.
+        Raises `ModelError` where a probability is not finite.
         """
         probabilities = self.score(np.ascontiguousarray(segments, dtype=np.float32))
         if not np.isfinite(probabilities).all():
-            raise ModelError(f"{self.path}: gives probabilities that are no numbers; run 'dvc repro train'")
+            raise ModelError(f"{self.path}: gives probabilities that are not finite; run 'dvc repro train'")
         calibration = self.facts["calibration"]
         return apply_temperature(probabilities, calibration["temperature"] if calibration else 1.0)
 
 
 @dataclass(frozen=True)
 class Network:
-    """What an opener found in a file; shapes are (length, n_features) of the input and (n_classes,) of the output."""
+    """What a loader found in a file; shapes are (length, n_features) of the input and (n_classes,) of the output."""
 
     facts: dict[str, Any]
     shape_in: tuple[int, ...]
@@ -58,7 +58,7 @@ class Network:
 
 
 def open_model(path: Path) -> Model:
-    """Open a model file. Raises `ModelError` where it is none, or the network is not what its facts say."""
+    """Open a model file. Raises `ModelError` where it is not one, or the network does not fit its facts."""
     if path.suffix not in LOADERS:
         raise ModelError(f"{path}: expected a model file, which ends in {' or '.join(LOADERS)}")
     if not path.is_file():
@@ -99,31 +99,31 @@ def _open_onnx(path: Path) -> Network:
         import onnxruntime
     except ModuleNotFoundError:
         raise ModelError(f"{path}: needs onnxruntime, which is not installed; pip install onnxruntime") from None
-    from onnxruntime.capi import onnxruntime_pybind11_state as faults  # which have no base of their own
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors  # which have no base of their own
 
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except (
-        faults.Fail,
-        faults.InvalidArgument,
-        faults.InvalidGraph,
-        faults.InvalidProtobuf,
-        faults.NotImplemented,
-        faults.RuntimeException,
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NotImplemented,
+        errors.RuntimeException,
     ) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{path}: onnxruntime cannot load it ({reason}); export the model again") from None
     found = session.get_modelmeta().custom_metadata_map
     try:
         facts = json.loads(found[ONNX_FACTS])
-        (given,), (made,) = session.get_inputs(), session.get_outputs()
+        (input_,), (output,) = session.get_inputs(), session.get_outputs()
     except (KeyError, ValueError):
         raise ModelError(f"{path}: not a model of this pipeline; make one with 'stages.commands.export'") from None
 
     def score(segments: np.ndarray) -> np.ndarray:
-        return session.run([made.name], {given.name: segments})[0]
+        return session.run([output.name], {input_.name: segments})[0]
 
-    return Network(facts, tuple(given.shape[1:]), tuple(made.shape[1:]), score)
+    return Network(facts, tuple(input_.shape[1:]), tuple(output.shape[1:]), score)
 
 
 LOADERS: dict[str, Callable[[Path], Network]] = {".keras": _open_keras, ".onnx": _open_onnx}

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import soxr
 
-from stages.lib.audio import mix_down, n_samples_at
-from stages.lib.core.errors import AudioError, ModelError
+from stages.lib.core.errors import ModelError
 from stages.lib.frontend.loudness import to_db
 from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer, PcenMemory
+from stages.lib.inference.buffers import MonoStream, SlidingBuffer
 from stages.lib.inference.runtime import Model
 from stages.lib.model.segments import make_segmenter
 
@@ -51,7 +50,7 @@ class ScoreGrid:
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment: when its last sample was heard, its probabilities (n_classes,) after temperature, and the level of
+    """One segment: the time of its last sample, its probabilities (n_classes,) after temperature, and the level of
     its loudest frame in dB.
     """
 
@@ -63,7 +62,7 @@ class Segment:
 class StreamingClassifier:
     """Turns blocks of samples at `sr` Hz into rows of a grid: `push` each block, then `finish`.
 
-    `row_s` is the length of a row in seconds, `duration_s` that of what was heard so far. `newest` is the newest
+    `row_s` is the length of a row in seconds, `duration_s` that of the stream so far. `newest` is the newest
     segment that is complete, None before the first.
     """
 
@@ -100,7 +99,7 @@ class StreamingClassifier:
         if self.step > model.length:
             raise ModelError(
                 f"a step of {step_s:g} s is longer than a segment of {model.path.name}, "
-                f"{model.length * frame_s:.2f} s; what lies between two segments would never be heard"
+                f"{model.length * frame_s:.2f} s; what lies between two segments would never be classified"
             )
         self.row_s = self.step * frame_s
         self.newest: Segment | None = None
@@ -119,13 +118,13 @@ class StreamingClassifier:
 
     @property
     def duration_s(self) -> float:
-        """Seconds that were heard."""
+        """Seconds of the stream so far."""
         return self._mono.duration_s
 
     def push(self, block: np.ndarray) -> ScoreGrid:
-        """Hear `block`, float32 of shape (n_samples, n_channels); returns the rows that became final.
+        """Take `block`, float32 of shape (n_samples, n_channels); returns the rows that became final.
 
-        Raises `AudioError` where a sample is no number.
+        Raises `AudioError` where a sample is not finite.
         """
         self._samples.append(self._mono.push(block))
         params = self._featurizer.params
@@ -139,7 +138,7 @@ class StreamingClassifier:
         return self._join(rows)
 
     def finish(self) -> ScoreGrid:
-        """The rest of the rows, once all is heard; at least one for all rows together."""
+        """The rest of the rows at the end of the stream; all rows together are at least one."""
         self._samples.append(self._mono.finish())
         n_frames = self._frames.end
         if len(self._samples) >= self._featurizer.params.win_length or not n_frames:
@@ -172,7 +171,7 @@ class StreamingClassifier:
         for start, of_segment in zip(starts, probabilities, strict=True):
             self._add(start, start + self.model.length, of_segment)
             final.append(self._pop_row())
-        self._hear_newest(starts[-1], starts[-1] + self.model.length, probabilities[-1])
+        self._set_newest(starts[-1], starts[-1] + self.model.length, probabilities[-1])
         levels = self._levels(first, n)
         self._drop(starts[-1])  # its frames are still needed where the stream ends before the next segment
         return ScoreGrid(first, np.array(final), levels)
@@ -186,7 +185,7 @@ class StreamingClassifier:
             segment = self._segmenter.cut(self._frames.slice(start, end), 0)
             probabilities = self.model.predict(segment[np.newaxis])[0]
             self._add(start, end, probabilities)
-            self._hear_newest(start, end, probabilities)
+            self._set_newest(start, end, probabilities)
         n = -(-end // self.step) - first
         levels = self._levels(first, n)
         return ScoreGrid(first, np.array([self._pop_row() for _ in range(n)]), levels)
@@ -210,7 +209,7 @@ class StreamingClassifier:
         powers = [self._powers.slice(a, b).max() for a, b in pairwise(edges)]
         return to_db(np.array(powers))
 
-    def _hear_newest(self, start: int, end: int, probabilities: np.ndarray) -> None:
+    def _set_newest(self, start: int, end: int, probabilities: np.ndarray) -> None:
         params = self._featurizer.params
         end_s = ((end - 1) * params.hop_length + params.win_length) / params.sr
         self.newest = Segment(end_s, probabilities, float(to_db(self._powers.slice(start, end).max())))
@@ -245,89 +244,7 @@ def make_featurizer(model: Model) -> Featurizer:
     ):
         if said != found:
             raise ModelError(
-                f"{model.path}: made with other features than it says, {name} {said}, where its parameters give "
+                f"{model.path}: its metadata contradict each other: {name} {said}, where its parameters give "
                 f"{found}; run 'dvc repro train'"
             )
     return featurizer
-
-
-class MonoStream:
-    """Mixes blocks down to one channel and resamples them: bit for bit what `stages.lib.audio.load_mono` gives."""
-
-    def __init__(self, sr_from: int, sr_to: int) -> None:
-        """Prepare for a stream at `sr_from` Hz, wanted at `sr_to` Hz."""
-        self._sr_from, self._sr_to = sr_from, sr_to
-        self._resampler = None if sr_from == sr_to else soxr.ResampleStream(sr_from, sr_to, 1, "float32", "HQ")
-        self._n_in = self._n_out = 0
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds that came in."""
-        return self._n_in / self._sr_from
-
-    def push(self, block: np.ndarray) -> np.ndarray:
-        """The samples that are ready after `block`, float32 (n_samples, n_channels); float32 (n,).
-
-        Raises `AudioError` where a sample is no number.
-        """
-        if not np.isfinite(block).all():
-            raise AudioError(f"a sample after {self.duration_s:.1f} s is no finite number")
-        y = mix_down(block)
-        self._n_in += len(y)
-        if self._resampler is not None:
-            y = self._resampler.resample_chunk(np.ascontiguousarray(y))
-        self._n_out += len(y)
-        return y
-
-    def finish(self) -> np.ndarray:
-        """The samples that are left, so that all together are as many as `n_samples_at` says."""
-        n_left = n_samples_at(self._n_in, self._sr_from, self._sr_to) - self._n_out
-        rest = np.zeros(0, np.float32)
-        if self._resampler is not None and self._n_in:
-            rest = self._resampler.resample_chunk(rest, last=True)
-        return np.pad(rest, (0, max(0, n_left - len(rest))))[:n_left]
-
-
-class SlidingBuffer:
-    """The last part of a long array that only grows, in rows; `start` and `end` count from its beginning."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        """Begin empty; each row has the shape `shape`."""
-        self._data: np.ndarray | None = None
-        self._shape = shape
-        self._from = self._to = 0
-        self.start = self.end = 0
-
-    def __len__(self) -> int:
-        """The rows that are kept."""
-        return self._to - self._from
-
-    @property
-    def view(self) -> np.ndarray:
-        """What is kept; valid until the next `append`."""
-        return self.slice(self.start, self.end)
-
-    def slice(self, start: int, end: int) -> np.ndarray:
-        """Rows `start` to `end`, which are kept; valid until the next `append`."""
-        if self._data is None:
-            return np.zeros((0, *self._shape), np.float32)
-        offset = self._from - self.start
-        return self._data[start + offset : end + offset]
-
-    def append(self, rows: np.ndarray) -> None:
-        """Add rows at the end."""
-        if self._data is None:
-            self._data = np.empty((0, *self._shape), rows.dtype)
-        if self._to + len(rows) > len(self._data):
-            kept = len(self)
-            grown = np.empty((max(len(self._data), 2 * (kept + len(rows))), *self._shape), self._data.dtype)
-            grown[:kept] = self.view
-            self._data, self._from, self._to = grown, 0, kept
-        self._data[self._to : self._to + len(rows)] = rows
-        self._to += len(rows)
-        self.end += len(rows)
-
-    def drop(self, n: int) -> None:
-        """Forget the first `n` rows."""
-        self._from += n
-        self.start += n

@@ -1,0 +1,37 @@
+"""Standard input while it comes, until its end or Ctrl-C."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+READ_BYTES = 1 << 16  # at most at once
+
+
+def read_stdin() -> Iterator[bytes]:
+    """What comes on standard input, as soon as it is there, until its end or Ctrl-C.
+
+    The first Ctrl-C ends it between two reads, so that what was read is still processed; a second one ends the program.
+    """
+    reading = asked = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if reading or asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        while not asked:
+            reading = True
+            data = sys.stdin.buffer.read1(READ_BYTES)
+            reading = False
+            if not data:
+                return
+            yield data
+    except KeyboardInterrupt:
+        if not reading:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, before)

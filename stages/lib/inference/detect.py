@@ -1,0 +1,122 @@
+"""Detection of sound events: `detect` for a whole recording, `StreamDetector` for one that comes block by block.
+
+Both classify as `stages.lib.inference.streaming` describes and find events as `stages.lib.inference.events` describes,
+so a recording has the same events whether it is read from a file, sent by a microphone or built by evaluate.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from stages.lib.audio import audio_blocks, open_audio
+from stages.lib.core.errors import AudioError
+from stages.lib.inference.events import Event, EventFinder, EventSettings, by_start, model_thresholds
+from stages.lib.inference.runtime import Model
+from stages.lib.inference.streaming import BATCH, ScoreGrid, Segment, StreamingClassifier
+
+
+class StreamDetector:
+    """Finds the events of one stream: `push` each block, then `finish`; or `detect` in one go."""
+
+    def __init__(
+        self,
+        model: Model,
+        sr: int,
+        *,
+        settings: EventSettings | None = None,
+        step_s: float | None = None,
+        batch_size: int = BATCH,
+        on_frames: Callable[[np.ndarray], None] | None = None,
+        on_rows: Callable[[np.ndarray], None] | None = None,
+    ) -> None:
+        """Prepare for a stream at `sr` Hz; None for the default `EventSettings`.
+
+        `step_s`, `batch_size` and `on_frames` are those of `StreamingClassifier`, whose errors are raised too.
+        `on_rows` is called with the probabilities of all new rows, float64 (n_rows, n_classes), as for a picture.
+        """
+        self.model = model
+        self._classifier = StreamingClassifier(model, sr, step_s=step_s, batch_size=batch_size, on_frames=on_frames)
+        self._finder = EventFinder(
+            model.facts["classes"], model_thresholds(model.facts), self._classifier.row_s, settings or EventSettings()
+        )
+        self._on_rows = on_rows
+
+    @property
+    def row_s(self) -> float:
+        """Seconds of a row of the grid, which is as exact as times of events are."""
+        return self._classifier.row_s
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of the stream so far."""
+        return self._classifier.duration_s
+
+    @property
+    def newest(self) -> Segment | None:
+        """The newest complete segment, None before the first."""
+        return self._classifier.newest
+
+    @property
+    def ongoing(self) -> list[Event]:
+        """The events that have lasted long enough to count and have not ended, by start, as far as they are known."""
+        return self._finder.ongoing
+
+    def active_classes(self, segment: Segment) -> list[tuple[str, float]]:
+        """What one segment holds by itself, see `EventFinder.active_classes`."""
+        return self._finder.active_classes(segment.probabilities, segment.level)
+
+    def push(self, block: np.ndarray) -> list[Event]:
+        """Take `block`, float32 of shape (n_samples, n_channels); returns the events that ended, by start.
+
+        Raises `AudioError` where a sample is not finite, and `ModelError` where a probability is not.
+        """
+        return self._find(self._classifier.push(block))
+
+    def finish(self) -> list[Event]:
+        """The events that ended with the stream, by start. Raises `AudioError` where the stream held no sample."""
+        if not self.duration_s:
+            raise AudioError("holds no sample")
+        ended = self._find(self._classifier.finish())
+        return sorted(ended + self._finder.finish(self.duration_s), key=by_start)
+
+    def detect(self, blocks: Iterable[np.ndarray]) -> list[Event]:
+        """All events of a stream of `blocks`, by start; `push` and `finish` in one go, with their errors."""
+        events = [event for block in blocks for event in self.push(block)]
+        return sorted(events + self.finish(), key=by_start)
+
+    def _find(self, rows: ScoreGrid) -> list[Event]:
+        if self._on_rows is not None:
+            self._on_rows(rows.probabilities)
+        return self._finder.push(rows.probabilities, rows.levels)
+
+
+def detect(
+    recording: Path | np.ndarray,
+    model: Model,
+    *,
+    sr: int | None = None,
+    settings: EventSettings | None = None,
+    step_s: float | None = None,
+) -> list[Event]:
+    """The events of a whole recording, by start.
+
+    `recording` is a file that `stages.lib.audio.open_audio` reads, or samples at `sr` Hz: floating point with full
+    scale at 1, of shape (n_samples,) or (n_samples, n_channels). `model` comes from
+    `stages.lib.inference.runtime.open_model`. `settings` and `step_s` are None for the defaults of the predict command.
+
+    Raises `AudioError` where the recording cannot be read, holds no sample or one that is not finite, and `ModelError`
+    where the model contradicts its metadata, its segments would lie further apart than they are long, or it gives a
+    probability that is not finite.
+    """
+    if isinstance(recording, Path):
+        with open_audio(recording) as file:
+            detector = StreamDetector(model, file.samplerate, settings=settings, step_s=step_s)
+            return detector.detect(audio_blocks(file))
+    if sr is None:
+        raise TypeError("detect: samples need their rate, sr=")
+    if not np.issubdtype(recording.dtype, np.floating):
+        raise TypeError(f"detect: expected samples in floating point with full scale at 1, found {recording.dtype}")
+    block = recording.astype(np.float32, copy=False)
+    detector = StreamDetector(model, sr, settings=settings, step_s=step_s)
+    return detector.detect([block[:, np.newaxis] if block.ndim == 1 else block])
