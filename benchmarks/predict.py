@@ -30,7 +30,7 @@ import soundfile
 
 from stages.commands.models import find_model
 from stages.lib.audio import audio_blocks, open_audio
-from stages.lib.inference.events import EventFinder, EventSettings, model_thresholds
+from stages.lib.inference.events import EventFinder, EventSettings
 from stages.lib.inference.runtime import open_model
 from stages.lib.inference.streaming import BATCH, StreamingClassifier
 
@@ -44,13 +44,13 @@ HEAR_HOURS = """
 import re, sys
 from pathlib import Path
 import numpy as np
-from stages.lib.inference.events import EventFinder, EventSettings, model_thresholds
+from stages.lib.inference.events import EventFinder, EventSettings
 from stages.lib.inference.streaming import StreamingClassifier
 from stages.lib.inference.runtime import open_model
 
 model, hours = open_model(Path(sys.argv[1])), float(sys.argv[2])
 listener = StreamingClassifier(model, 22050)
-finder = EventFinder(model.facts["classes"], model_thresholds(model.facts), listener.row_s, EventSettings())
+finder = EventFinder(model.metadata.classes, model.metadata.thresholds, listener.row_s, EventSettings())
 rng, n_events = np.random.default_rng(0), 0
 for _ in range(round(hours * 360)):
     block = (10 ** rng.uniform(-4, -1) * rng.standard_normal((220500, 1), np.float32)).astype(np.float32)
@@ -89,7 +89,7 @@ def best(action: Callable[[], object]) -> float:
 def print_speed(path: Path) -> None:
     """Time the hearing of files and its parts."""
     model = open_model(path)
-    mute = replace(model, score=lambda segments: np.full((len(segments), len(model.facts["classes"])), 0.1, np.float32))
+    mute = replace(model, score=lambda segments: np.full((len(segments), len(model.metadata.classes)), 0.1, np.float32))
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         for sr, n_channels in ((22050, 1), (44100, 2)):
@@ -99,8 +99,8 @@ def print_speed(path: Path) -> None:
             def hear(scored_by: object, file: Path = file) -> None:
                 with open_audio(file) as opened:
                     listener = StreamingClassifier(scored_by, opened.samplerate)
-                    thresholds = model_thresholds(model.facts)
-                    finder = EventFinder(model.facts["classes"], thresholds, listener.row_s, EventSettings())
+                    classes, thresholds = model.metadata.classes, model.metadata.thresholds
+                    finder = EventFinder(classes, thresholds, listener.row_s, EventSettings())
                     for block in audio_blocks(opened):
                         rows = listener.push(block)
                         finder.push(rows.probabilities, rows.levels)

@@ -24,6 +24,7 @@ from stages.lib.features.store import INDEX_COLUMNS, Features, create_fold, writ
 from stages.lib.frontend.spectrogram import FeaturizeParams
 from stages.lib.model.backend import start_backend
 from stages.lib.model.segments import SegmentParams, make_segmenter
+from stages.lib.split.folds import Split
 from stages.lib.split.scaler import Scaler
 from stages.train.augment import AugmentParams, make_augmenter
 from stages.train.recipe import TrainParams
@@ -41,25 +42,22 @@ def main() -> None:
     import keras
 
     from stages.train.batches import TrainingBatches
-    from stages.train.fit import make_optimizer
+    from stages.train.fit import make_optimizer, model_metadata
     from stages.train.networks import build_model
 
     with tempfile.TemporaryDirectory() as folder:
         features = generate_features(Path(folder), args.clips)
         scaler = Scaler(np.zeros(features.n_mels, np.float32), np.ones(features.n_mels, np.float32))
-        facts = {
-            **features.facts,
-            "segment": asdict(load_params(PARAMS, SegmentParams)),
-            "longest": int(features.index["n_frames"].max()),
-            "scaler_mean": scaler.mean.tolist(),
-        }
-        segmenter = make_segmenter(facts)
+        augment = load_params(PARAMS, AugmentParams)
+        split = Split(train=[1], validation=None, test=None)
+        metadata = model_metadata(train, augment, load_params(PARAMS, SegmentParams), features, split, scaler)
+        segmenter = make_segmenter(metadata)
         batches = TrainingBatches(
             features,
             [1],
             segmenter,
             batch_size=train.batch_size,
-            augmenter=make_augmenter(load_params(PARAMS, AugmentParams), facts),
+            augmenter=make_augmenter(augment, metadata),
             balanced=False,
             seed=1,
         )
@@ -103,7 +101,8 @@ def generate_features(folder: Path, n_clips: int) -> Features:
     index["offset"] = np.arange(n_clips) * n_frames
     index["level_db"] = rng.uniform(-40, -10, n_clips)
     facts = {"classes": classes, "folds": [1], "n_features": params.n_features, "featurize": asdict(params)}
-    return Features(folder, index[INDEX_COLUMNS], facts | {"kind": params.kind, "floor": -18.4})
+    dataset = {"name": "noise", "title": "Noise (synthetic)", "synthetic": True, "licence": None, "citation": None}
+    return Features(folder, index[INDEX_COLUMNS], facts | {"kind": params.kind, "floor": -18.4, "dataset": dataset})
 
 
 def best_times(functions: list[Callable[[], object]], rounds: int) -> list[float]:

@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     curves = read_curves(args.training)
     audio = args.raw / "audio"
 
-    tested = [path for path, facts in models if facts["split"]["test"] is not None]
+    tested = [path for path, metadata in models if metadata.split.test is not None]
     folds = [predict_fold(path, features, audio, params) for path in tested]
     evaluation = evaluate(folds, features.classes, params)
 
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     with atomic_directory(args.plots) as plots:
         write_tables(plots, evaluation)
         draw_pictures(plots, evaluation, curves, features.facts["dataset"]["title"])
-        write_report(plots, Run.of(features, [facts for _, facts in models]), evaluation, audio, published)
+        write_report(plots, Run.of(features, [metadata for _, metadata in models]), evaluation, audio, published)
     print(closing_lines(evaluation, features.facts["dataset"]["title"], args.plots))
 
 

@@ -259,20 +259,19 @@ def plot_soundscape(example: SoundscapeExample | None, data: str) -> Figure:
     title = "A soundscape of test clips over noise: reference and estimated events"
     if example is None:
         return _empty(f"{title}\n{data}", "there is no soundscape to show")
-    soundscape, facts = example.soundscape, example.facts
-    featurize = facts["featurize"]
-    duration_s = len(soundscape.y) / featurize["sr"]
+    soundscape, metadata = example.soundscape, example.metadata
+    duration_s = len(soundscape.y) / metadata.featurize.sr
     present = {event.label for event in soundscape.placed} | {event.label for event in example.estimated}
-    labels = [name for name in facts["classes"] if name in present]
+    labels = [name for name in metadata.classes if name in present]
     labels += [UNSURE] if UNSURE in present else []
     figure = Figure(figsize=(10, 4.2 + 0.3 * len(labels)), layout="constrained")
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 0.6 + 0.3 * len(labels)))
-    end_s = len(example.features) * featurize["hop_length"] / featurize["sr"]
+    end_s = len(example.features) * metadata.featurize.frame_s
     extent = (0, end_s, 0, example.features.shape[1])
     top.imshow(example.features.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
-    top.set_ylabel("coefficient" if facts["kind"] == "mfcc" else "frequency (Hz)")
-    if facts["kind"] != "mfcc":
-        set_hz_ticks(top, **{key: featurize[key] for key in ("n_mels", "fmin", "fmax", "mel_scale")})
+    top.set_ylabel("coefficient" if metadata.kind == "mfcc" else "frequency (Hz)")
+    if metadata.kind != "mfcc":
+        set_hz_ticks(top, **metadata.featurize.mel_axis)
     at = {name: len(labels) - 1 - i for i, name in enumerate(labels)}
     for events, offset, color, name in (
         (soundscape.placed, 0.05, INK, "reference"),

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,10 @@ from stages.lib.core.progress import progress
 from stages.lib.features.store import Features
 from stages.lib.inference.detect import detect
 from stages.lib.inference.events import Event
-from stages.lib.inference.runtime import FACTS_NEEDED, Model, open_model
+from stages.lib.inference.runtime import Model, open_model
 from stages.lib.inference.streaming import make_featurizer
-from stages.lib.model.archive import read_facts
+from stages.lib.model.archive import read_metadata
+from stages.lib.model.metadata import ModelMetadata
 from stages.lib.model.segments import average_segments, make_segmenter
 
 SEGMENTS_PER_BATCH = 128
@@ -46,15 +46,14 @@ class FoldPredictions:
     example: SoundscapeExample | None
 
 
-def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, Any]]]:
-    """The model files with their facts, by test fold. Raises `ModelError` unless all are of these features."""
-    models = [(path, read_facts(path)) for path in sorted(folder.glob("*.keras"))]
+def find_models(folder: Path, features: Features) -> list[tuple[Path, ModelMetadata]]:
+    """The model files with their metadata, by test fold. Raises `ModelError` unless all are of these features."""
+    models = [(path, read_metadata(path)) for path in sorted(folder.glob("*.keras"))]
     if not models:
         raise ModelError(f"{folder}: holds no model; run 'dvc repro train'")
-    for path, facts in models:
-        if missing := sorted((FACTS_NEEDED | {"name", "train"}) - set(facts)):
-            raise ModelError(f"{path}: expected the facts {missing}, which it lacks; run 'dvc repro train'")
-        of_model, of_features = ({"classes": f["classes"], **f["featurize"]} for f in (facts, features.facts))
+    of_features = {"classes": features.classes, **features.facts["featurize"]}
+    for path, metadata in models:
+        of_model = {"classes": metadata.classes, **metadata.featurize.model_dump()}
         for key in of_model:
             if of_model[key] != of_features.get(key):
                 name = key if key == "classes" else f"featurize.{key}"
@@ -62,29 +61,29 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, dict[str, 
                     f"{path}: made with {name} {of_model[key]}, the features have {of_features.get(key)}; "
                     "run 'dvc repro train'"
                 )
-        if facts["split"]["test"] not in (None, *features.folds):
+        if metadata.split.test not in (None, *features.folds):
             raise ModelError(
-                f"{path}: its test fold is {facts['split']['test']}, the features have {features.folds}; "
+                f"{path}: its test fold is {metadata.split.test}, the features have {features.folds}; "
                 "run 'dvc repro train'"
             )
-    return sorted(models, key=lambda model: model[1]["split"]["test"] or 0)
+    return sorted(models, key=lambda model: model[1].split.test or 0)
 
 
 def predict_fold(path: Path, features: Features, audio: Path, params: EvaluateParams) -> FoldPredictions:
     """Apply the model of a file to the clips of its test fold, and to soundscapes composed of them."""
     model = open_model(path)
-    fold, classes = model.facts["split"]["test"], features.classes
+    fold, classes = model.metadata.split.test, features.classes
     segments, clips = predict_clips(model, features)
     detected = detect_in_soundscapes(model, features, audio, params)
     counts = [count_events(soundscape.reference, named_events(events), classes) for soundscape, events in detected]
     return FoldPredictions(
-        model.facts["name"],
+        model.metadata.name,
         fold,
         segments,
         clips,
         list_events(fold, detected),
         sum(counts) if counts else None,
-        SoundscapeExample(*detected[0], make_featurizer(model)(detected[0][0].y), model.facts) if detected else None,
+        SoundscapeExample(*detected[0], make_featurizer(model)(detected[0][0].y), model.metadata) if detected else None,
     )
 
 
@@ -92,21 +91,20 @@ def predict_clips(model: Model, features: Features) -> tuple[pd.DataFrame, pd.Da
     """Predict the model's test fold; returns one row per segment and one per clip, each with truth and prediction."""
     from stages.lib.model.batches import SegmentBatches  # imports Keras, which must not come before the model's backend
 
-    facts = model.facts
-    batches = SegmentBatches(features, [facts["split"]["test"]], make_segmenter(facts), batch_size=SEGMENTS_PER_BATCH)
-    bar = progress(range(len(batches)), total=len(batches), desc=f"evaluate {facts['name']}", unit="batches")
+    metadata, fold = model.metadata, model.metadata.split.test
+    batches = SegmentBatches(features, [fold], make_segmenter(metadata), batch_size=SEGMENTS_PER_BATCH)
+    bar = progress(range(len(batches)), total=len(batches), desc=f"evaluate {metadata.name}", unit="batches")
     probabilities = np.concatenate([model.predict(batches[i][0]) for i in bar])
 
     clip_rows = batches.segments["clip_row"].to_numpy()
     of_segment = batches.clips.loc[clip_rows].reset_index(drop=True)
-    frame_s = facts["featurize"]["hop_length"] / facts["featurize"]["sr"]
     segments = of_segment[["clip", "fold"]].assign(
-        start_s=(batches.segments["start"] * frame_s).round(DECIMALS), truth=of_segment["class"]
+        start_s=(batches.segments["start"] * metadata.featurize.frame_s).round(DECIMALS), truth=of_segment["class"]
     )
     clips = batches.clips[CLIP_COLUMNS].assign(truth=batches.clips["class"])
     return (
-        add_probabilities(segments, probabilities, facts["classes"]),
-        add_probabilities(clips, average_segments(probabilities, clip_rows), facts["classes"]),
+        add_probabilities(segments, probabilities, metadata.classes),
+        add_probabilities(clips, average_segments(probabilities, clip_rows), metadata.classes),
     )
 
 
@@ -124,7 +122,7 @@ def detect_in_soundscapes(
     """Build soundscapes of the model's test fold; returns each with the events that the model detects in it."""
     if not params.n_soundscapes:
         return []
-    sr, fold = model.facts["featurize"]["sr"], model.facts["split"]["test"]
+    sr, fold = model.metadata.featurize.sr, model.metadata.split.test
     soundscapes = build_soundscapes(
         features.clips([fold]),
         lambda clip: load_mono(audio / clip, sr),
@@ -135,7 +133,7 @@ def detect_in_soundscapes(
         seed=(params.seed, fold),
     )
     bar = progress(
-        soundscapes, total=params.n_soundscapes, desc=f"soundscapes {model.facts['name']}", unit="soundscapes"
+        soundscapes, total=params.n_soundscapes, desc=f"soundscapes {model.metadata.name}", unit="soundscapes"
     )
     return [(soundscape, detect(soundscape.y, model, sr=sr)) for soundscape in bar]
 

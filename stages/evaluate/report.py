@@ -22,6 +22,8 @@ from stages.evaluate.scores import Results
 from stages.lib.audio import load_mono
 from stages.lib.core.errors import AudioError
 from stages.lib.features.store import Features
+from stages.lib.model.metadata import ModelMetadata
+from stages.lib.split.folds import Split
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 N_CONFUSIONS = 15
@@ -54,7 +56,7 @@ EVENT_MEANINGS = {
 class Run:
     """What a report describes.
 
-    `models` are the facts of the model files (`stages.lib.model.archive`); `data` those of the features' dataset;
+    `models` are the metadata of the model files; `data` those of the features' dataset;
     `n_clips` and `folds` the accepted clips and folds there are.
     """
 
@@ -62,10 +64,10 @@ class Run:
     classes: list[str]
     n_clips: int
     folds: list[int]
-    models: list[dict[str, Any]]
+    models: list[ModelMetadata]
 
     @classmethod
-    def of(cls, features: Features, models: list[dict[str, Any]]) -> "Run":
+    def of(cls, features: Features, models: list[ModelMetadata]) -> "Run":
         """The run that trained `models` on `features`."""
         n_clips = len(features.clips(features.folds))
         return cls(features.facts["dataset"], features.classes, n_clips, features.folds, models)
@@ -113,8 +115,8 @@ def render_report(
     )
     results, confusions = evaluation.results, evaluation.confusions.head(N_CONFUSIONS)
     protocol = None if run.data["synthetic"] else find_protocol(protocols, run.data["name"], len(run.classes))
-    tested = [facts["split"]["test"] for facts in run.models if facts["split"]["test"] is not None]
-    validation = any(facts["split"]["validation"] is not None for facts in run.models)
+    tested = [model.split.test for model in run.models if model.split.test is not None]
+    validation = any(model.split.validation is not None for model in run.models)
     return environment.get_template(TEMPLATE.name).render(
         data=run.data,
         class_names=run.classes,
@@ -247,14 +249,14 @@ def _class_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _card(run: Run) -> dict[str, Any]:
-    facts, n_models = run.models[0], len(run.models)
-    featurize, train = facts["featurize"], facts["train"]
-    low = f"below {featurize['fmin']:g} Hz or " if featurize["fmin"] else ""
-    folds = "; ".join(_describe_split(model["split"]) for model in run.models[:3])
-    temperatures = [m["calibration"]["temperature"] for m in run.models if m.get("calibration")]
+    first, n_models = run.models[0], len(run.models)
+    featurize, train = first.featurize, first.train
+    low = f"below {featurize.fmin:g} Hz or " if featurize.fmin else ""
+    folds = "; ".join(_describe_split(model.split) for model in run.models[:3])
+    temperatures = [model.calibration.temperature for model in run.models if model.calibration]
     return {
-        "model": f"{train['model']}, trained on {train['backend']}" + (f"; {n_models} models" if n_models > 1 else ""),
-        "band": f"{low}above {featurize['fmax']:g} Hz",
+        "model": f"{train.model}, trained on {train.backend}" + (f"; {n_models} models" if n_models > 1 else ""),
+        "band": f"{low}above {featurize.fmax:g} Hz",
         "n_clips": f"{run.n_clips:,}",
         "n_data_folds": len(run.folds),
         "training": folds + (f"; and so on for {n_models - 3} more" if n_models > 3 else ""),
@@ -264,19 +266,14 @@ def _card(run: Run) -> dict[str, Any]:
     }
 
 
-def _describe_split(split: dict[str, Any]) -> str:
-    kept = "" if split["validation"] is None else f", validated on {split['validation']}"
-    tested = "" if split["test"] is None else f", tested on {split['test']}"
-    return f"trained on folds {', '.join(map(str, split['train']))}{kept}{tested}"
+def _describe_split(split: Split) -> str:
+    kept = "" if split.validation is None else f", validated on {split.validation}"
+    tested = "" if split.test is None else f", tested on {split.test}"
+    return f"trained on folds {', '.join(map(str, split.train))}{kept}{tested}"
 
 
-def _parameters(models: list[dict[str, Any]]) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """The settings in the facts of the first model, a section each; those of the others differ in their folds only."""
-    facts = models[0]
-    left_out = ("dataset", "split", "calibration")
-    sections = [
-        (name, sorted(values.items()))
-        for name, values in sorted(facts.items(), reverse=True)
-        if isinstance(values, dict) and name not in left_out
-    ]
-    return [*sections, ("split", [(model["name"], _describe_split(model["split"])) for model in models])]
+def _parameters(models: list[ModelMetadata]) -> list[tuple[str, list[tuple[str, Any]]]]:
+    """The sections of the parameters of the first model; those of the others differ in their folds only."""
+    values = models[0].model_dump()
+    sections = [(name, sorted(values[name].items())) for name in ("train", "segment", "featurize", "augment")]
+    return [*sections, ("split", [(model.name, _describe_split(model.split)) for model in models])]

@@ -17,7 +17,6 @@ After Salamon, MacConnell, Cartwright, Li, Bello: Scaper: a library for soundsca
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ import pandas as pd
 from stages.evaluate.event_scores import Span
 from stages.lib.core.labels import UNSURE
 from stages.lib.inference.events import Event
+from stages.lib.model.metadata import ModelMetadata
 
 PAUSE_S = (1.0, 3.0)  # seconds between two clips, and before the first: room to tell where one ends
 FADE_S = 0.01
@@ -59,12 +59,12 @@ class Soundscape:
 
 @dataclass(frozen=True)
 class SoundscapeExample:
-    """A soundscape to draw: the events detected in it, its features (n_frames, n_features), the facts of the model."""
+    """A soundscape to draw: the events detected in it, its features (n_frames, n_features), the model's metadata."""
 
     soundscape: Soundscape
     estimated: list[Event]
     features: np.ndarray
-    facts: dict[str, Any]
+    metadata: ModelMetadata
 
 
 def build_soundscapes(

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
 
     start_backend(params.backend)
     from stages.train.checkpoint import digest, locked  # these import Keras, which must not come before its backend
-    from stages.train.fit import model_facts, train_model, validate_model
+    from stages.train.fit import model_metadata, train_model, validate_model
 
     shutil.rmtree(args.plots, ignore_errors=True)
     folders, scores = {}, []
@@ -51,16 +51,16 @@ def main(argv: list[str] | None = None) -> None:
         for split in splits:
             scaler_path = args.scaler / f"{split.name}.npz"
             scaler = read_scaler(scaler_path, features)
-            facts = model_facts(params, augment, segment, features, split, scaler)
-            folder = args.checkpoints / digest(facts, [scaler_path, *input_files(features, split)])
+            metadata = model_metadata(params, augment, segment, features, split, scaler)
+            folder = args.checkpoints / digest(metadata.model_dump(), [scaler_path, *input_files(features, split)])
             locks.enter_context(locked(folder))
             folders[split.name] = folder
             model, curves = train_model(
-                params, augment, facts, features, split, scaler, folder / "checkpoint.npz", args.plots / split.name
+                params, augment, metadata, features, split, scaler, folder / "checkpoint.npz", args.plots / split.name
             )
-            facts["calibration"], validation = validate_model(model, facts, features, split)
+            calibration, validation = validate_model(model, metadata, features, split)
             scores.append(validation)
-            save_model(folder / "model.keras", model, facts)
+            save_model(folder / "model.keras", model, metadata.model_copy(update={"calibration": calibration}))
             print(closing_line(split, params, model.count_params(), curves))
         with atomic_directory(args.models) as models:
             for name, folder in folders.items():

@@ -6,13 +6,14 @@ back first, and taken again after.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from stages.lib.core.errors import ParamsError
 from stages.lib.core.params import section
+from stages.lib.model.metadata import ModelMetadata
 
 FILTER_PIECES = (2, 5)  # least and greatest number of pieces, each a line in dB, of a random filter
 
@@ -112,16 +113,16 @@ class Augmenter:
         return log
 
 
-def make_augmenter(params: AugmentParams, facts: dict[str, Any]) -> Augmenter:
-    """The augmenter for the features that the facts of a model (see `stages.lib.model.archive`) describe.
+def make_augmenter(params: AugmentParams, metadata: ModelMetadata) -> Augmenter:
+    """The augmenter for the features that the metadata of a model describes.
 
     Raises `ParamsError` for a change of mel values where the features are not a logarithm that can be taken back.
     """
-    featurize, kind = facts["featurize"], facts["kind"]
-    mean = np.asarray(facts["scaler_mean"], dtype=np.float32)
-    if kind in ("log", "db"):
-        unit = 1.0 if kind == "log" else 20 / featurize["power"] / np.log(10)
-        return Augmenter(params, unit, featurize["log_offset"], featurize["power"], mean)
+    power, log_offset, kind = metadata.featurize.power, metadata.featurize.log_offset, metadata.kind
+    mean = np.asarray(metadata.scaler_mean, dtype=np.float32)
+    if kind in ("log", "db") and log_offset is not None:
+        unit = 1.0 if kind == "log" else 20 / power / np.log(10)
+        return Augmenter(params, unit, log_offset, power, mean)
     changes = {"gain_db": params.gain_db, "filter_db": params.filter_db, "mix": params.mix == "between_class"}
     for key, is_on in changes.items():
         if is_on:

@@ -15,7 +15,8 @@ from stages.lib.core.progress import progress
 from stages.lib.features.store import Features
 from stages.lib.model.backend import all_devices
 from stages.lib.model.batches import SegmentBatches
-from stages.lib.model.calibration import calibration_facts
+from stages.lib.model.calibration import Calibration, calibrate
+from stages.lib.model.metadata import DatasetMetadata, FeaturizeMetadata, ModelMetadata, TrainMetadata
 from stages.lib.model.segments import SegmentParams, average_segments, make_segmenter
 from stages.lib.split.folds import Split
 from stages.lib.split.scaler import Scaler
@@ -36,35 +37,35 @@ ONE_CYCLE_RISE, ONE_CYCLE_START = 0.3, 25  # share of the steps that rise, from 
 PLATEAU_EPOCHS = 5  # without a smaller training loss, after which the learning rate is halved
 
 
-def model_facts(
+def model_metadata(
     params: TrainParams,
     augment: AugmentParams,
     segment: SegmentParams,
     features: Features,
     split: Split,
     scaler: Scaler,
-) -> dict[str, Any]:
-    """What belongs into the model file, see `stages.lib.model.archive`, all but what is only known after training."""
-    return {
-        "name": split.name,
-        "train": asdict(params),
-        "augment": asdict(augment),
-        "classes": features.classes,
-        "featurize": features.facts["featurize"],
-        "kind": features.facts["kind"],
-        "floor": features.facts["floor"],
-        "segment": asdict(segment),
-        "longest": int(features.clips(split.train)["n_frames"].max()),
-        "scaler_mean": scaler.mean.tolist(),
-        "split": asdict(split),
-        "dataset": features.facts["dataset"],
-    }
+) -> ModelMetadata:
+    """What belongs into the model file, but for the calibration, which is only known after training."""
+    return ModelMetadata(
+        name=split.name,
+        classes=features.classes,
+        dataset=DatasetMetadata(**features.facts["dataset"]),
+        split=split,
+        featurize=FeaturizeMetadata(**features.facts["featurize"]),
+        kind=features.facts["kind"],
+        floor=features.facts["floor"],
+        longest=int(features.clips(split.train)["n_frames"].max()),
+        scaler_mean=scaler.mean.tolist(),
+        segment=segment,
+        augment=asdict(augment),
+        train=TrainMetadata(**asdict(params)),
+    )
 
 
 def train_model(
     params: TrainParams,
     augment: AugmentParams,
-    facts: dict[str, Any],
+    metadata: ModelMetadata,
     features: Features,
     split: Split,
     scaler: Scaler,
@@ -89,13 +90,13 @@ def train_model(
     keras.utils.clear_session()  # or layers would be numbered on from the model before, and the files would differ
     keras.utils.set_random_seed(params.seed)
     keras.mixed_precision.set_dtype_policy(params.precision)
-    segmenter = make_segmenter(facts)
+    segmenter = make_segmenter(metadata)
     training = TrainingBatches(
         features,
         split.train,
         segmenter,
         batch_size=params.batch_size,
-        augmenter=make_augmenter(augment, facts),
+        augmenter=make_augmenter(augment, metadata),
         balanced=params.class_weights == "balanced",
         seed=params.seed,
     )
@@ -173,8 +174,8 @@ def make_optimizer(params: TrainParams, n_steps: int) -> keras.optimizers.Optimi
 
 
 def validate_model(
-    model: keras.Model, facts: dict[str, Any], features: Features, split: Split
-) -> tuple[dict[str, Any] | None, dict[str, float]]:
+    model: keras.Model, metadata: ModelMetadata, features: Features, split: Split
+) -> tuple[Calibration | None, dict[str, float]]:
     """What the validation fold says: the calibration for the model file (`stages.lib.model.calibration`), and scores.
 
     The scores are `validation_accuracy` and `validation_log_loss` (nats) of clips, as the net gives them. Without a
@@ -182,7 +183,7 @@ def validate_model(
     """
     if split.validation is None:
         return None, {}
-    batches = SegmentBatches(features, [split.validation], make_segmenter(facts), batch_size=SEGMENTS_PER_BATCH)
+    batches = SegmentBatches(features, [split.validation], make_segmenter(metadata), batch_size=SEGMENTS_PER_BATCH)
     probabilities = model.predict(batches, verbose=0)
     clip_rows = batches.segments["clip_row"].to_numpy()
     of_clips = average_segments(probabilities, clip_rows)
@@ -191,7 +192,7 @@ def validate_model(
         "validation_accuracy": float((of_clips.argmax(axis=1) == batches.class_ids).mean()),
         "validation_log_loss": float(-np.log(np.maximum(of_truth, 1e-6)).mean()),
     }
-    calibration = calibration_facts(probabilities, clip_rows, batches.class_ids, features.classes, split.validation)
+    calibration = calibrate(probabilities, clip_rows, batches.class_ids, features.classes, split.validation)
     return calibration, scores
 
 

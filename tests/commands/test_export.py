@@ -8,11 +8,12 @@ import sys
 import numpy as np
 import pytest
 
+from helpers.metadata import make_metadata
 from helpers.repository import ROOT
 from stages.commands.export import __main__ as export
 from stages.lib.core.errors import ModelError
-from stages.lib.inference.runtime import ONNX_FACTS, open_model
-from stages.lib.model.archive import read_facts, save_model
+from stages.lib.inference.runtime import ONNX_KEY, open_model
+from stages.lib.model.archive import read_metadata, save_model
 from stages.lib.model.backend import start_backend
 from stages.lib.split.scaler import Scaler
 
@@ -61,14 +62,19 @@ def make_model(keras, name, **options):
     return model
 
 
-def facts_of(name):
-    featurize = {"sr": 8000, "hop_length": 128, "n_mels": N_MELS, "fmin": 0.0, "fmax": 4000.0}
-    segment = {"duration_s": 0.6, "overlap_s": 0.3, "pad": "repeat"}
-    calibration = {"temperature": 1.25, "thresholds": dict.fromkeys(CLASSES, 0.5), "fold": 2}
-    facts = {"name": name, "classes": CLASSES, "featurize": featurize, "kind": "log", "segment": segment}
-    facts |= {"floor": -18.4, "longest": 60, "scaler_mean": [-7.0] * N_MELS, "calibration": calibration}
-    facts |= {"split": {"train": [1], "validation": 2, "test": 3}, "dataset": {"title": "Möwe"}}
-    return facts | {"train": {"backend": "tensorflow", "model": name}}
+def metadata_of(name):
+    """With text that is not ASCII, and a field that this version does not know."""
+    return make_metadata(
+        name=name,
+        classes=CLASSES,
+        dataset={"title": "Möwe"},
+        featurize={"n_mels": N_MELS},
+        scaler_mean=[-7.0] * N_MELS,
+        segment={"duration_s": 0.6, "overlap_s": 0.3},
+        calibration={"temperature": 1.25},
+        train={"model": name},
+        of_a_later_version={"a": 1},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +84,7 @@ def exported(keras, tmp_path_factory):
     for name in NETWORKS:
         model = make_model(keras, name)
         paths = {suffix: folder / f"{name}.{suffix}" for suffix in ("keras", "onnx", "tflite")}
-        save_model(paths["keras"], model, facts_of(name))
+        save_model(paths["keras"], model, metadata_of(name))
         for suffix in ("onnx", "tflite"):
             export.main([f"--model={paths['keras']}", f"--out={paths[suffix]}"])
         found[name] = paths | {"model": model}
@@ -127,10 +133,11 @@ def test_litert_gives_the_same(exported, segments, name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_facts_come_along(exported, name):
-    facts = read_facts(exported[name]["keras"])
-    assert open_model(exported[name]["onnx"]).facts == facts
-    assert read_facts(exported[name]["tflite"]) == facts
+def test_the_metadata_comes_along(exported, name):
+    metadata = read_metadata(exported[name]["keras"])
+    assert metadata == metadata_of(name)
+    assert open_model(exported[name]["onnx"]).metadata == metadata
+    assert read_metadata(exported[name]["tflite"]) == metadata
 
 
 def test_equal_models_give_equal_bytes(exported, tmp_path):
@@ -166,7 +173,7 @@ def test_a_network_of_mixed_precision_is_exported_in_full(keras, segments, tmp_p
         keras.config.set_dtype_policy("float32")
     full = make_model(keras, "cp_resnet")
     full.set_weights(mixed.get_weights())
-    save_model(tmp_path / "mixed.keras", mixed, facts_of("mixed"))
+    save_model(tmp_path / "mixed.keras", mixed, metadata_of("mixed"))
     export.main([f"--model={tmp_path / 'mixed.keras'}", f"--out={tmp_path / 'mixed.onnx'}"])
     found = open_model(tmp_path / "mixed.onnx").score(segments)
     np.testing.assert_allclose(found, full.predict(segments, verbose=0), atol=TOLERANCE, rtol=0)
@@ -175,7 +182,7 @@ def test_a_network_of_mixed_precision_is_exported_in_full(keras, segments, tmp_p
 @pytest.mark.slow
 def test_the_largest_network_is_exported_too(keras, segments, tmp_path):
     model = make_model(keras, "inception_resnet_v2")
-    save_model(tmp_path / "large.keras", model, facts_of("large"))
+    save_model(tmp_path / "large.keras", model, metadata_of("large"))
     export.main([f"--model={tmp_path / 'large.keras'}", f"--out={tmp_path / 'large.onnx'}"])
     found = open_model(tmp_path / "large.onnx").score(segments)
     np.testing.assert_allclose(found, model.predict(segments, verbose=0), atol=TOLERANCE, rtol=0)
@@ -189,11 +196,20 @@ def change_onnx(source, target, change):
     target.write_bytes(model.SerializeToString())
 
 
-def without_facts(model):
+def without_metadata(model):
     del model.metadata_props[:]
 
 
-def with_broken_facts(model):
+def change_properties(model, **changes):
+    values = json.loads(model.metadata_props[0].value)
+    model.metadata_props[0].value = json.dumps(values | changes)
+
+
+def with_newer_metadata(model):
+    change_properties(model, schema_version=99)
+
+
+def with_broken_metadata(model):
     model.metadata_props[0].value = "{"
 
 
@@ -202,19 +218,24 @@ def with_newer_opset(model):
 
 
 def with_fewer_classes(model):
-    facts = json.loads(model.metadata_props[0].value)
-    assert model.metadata_props[0].key == ONNX_FACTS
-    model.metadata_props[0].value = json.dumps(facts | {"classes": ["dog"]})
+    assert model.metadata_props[0].key == ONNX_KEY
+    change_properties(model, classes=["dog"])
 
 
 def with_fewer_bands(model):
-    facts = json.loads(model.metadata_props[0].value)
-    model.metadata_props[0].value = json.dumps(facts | {"scaler_mean": [0.0]})
+    change_properties(model, scaler_mean=[0.0])
 
 
 REFUSED = {
-    "no facts": (without_facts, r"x\.onnx: not a model of this pipeline; make one with 'stages\.commands\.export'"),
-    "broken facts": (with_broken_facts, r"x\.onnx: not a model of this pipeline; make one with"),
+    "newer metadata": (
+        with_newer_metadata,
+        r"x\.onnx: written by a newer urban-ear: its metadata has schema_version 99, .*export the model again",
+    ),
+    "no metadata": (
+        without_metadata,
+        r"x\.onnx: not a model of this pipeline; make one with 'stages\.commands\.export'",
+    ),
+    "broken metadata": (with_broken_metadata, r"x\.onnx: its metadata is not a JSON object; export"),
     "newer opset": (
         with_newer_opset,
         r"x\.onnx: onnxruntime cannot load it \(.*Opset 999 is.*\); export the model again",
@@ -222,7 +243,7 @@ REFUSED = {
     "other classes": (with_fewer_classes, r"x\.onnx: has outputs \(3,\) for 1 classes"),
     "other bands": (
         with_fewer_bands,
-        r"x\.onnx: expects segments of shape \(38, 20\), its facts say 1 numbers a frame",
+        r"x\.onnx: expects segments of shape \(38, 20\), its metadata says 1 numbers per frame",
     ),
 }
 

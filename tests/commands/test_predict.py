@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.metadata import change_metadata
 from helpers.repository import GIT_IDENTITY, ROOT
-from helpers.tone_model import SR, scene, tone_facts, tone_model
+from helpers.tone_model import SR, scene, tone_metadata, tone_model
 from stages.commands.models import choose_model
 from stages.commands.predict import __main__ as predict
 from stages.commands.predict.formats import caption, clock
@@ -33,6 +34,7 @@ from stages.lib.inference.runtime import LOADERS, Network, open_model
 PROGRAM = """
 import sys
 sys.path.insert(0, "tests")
+from helpers.metadata import change_metadata
 from helpers.tone_model import tone_model
 from stages.commands.predict import __main__ as predict
 from stages.lib.core.errors import run
@@ -239,7 +241,9 @@ def test_wrong_usage(argv, message, capsys):
 
 def test_an_uncalibrated_model_says_so():
     model = tone_model()
-    bare = replace(model, facts=model.facts | {"calibration": None, "split": {"test": None}})
+    bare = replace(
+        model, metadata=change_metadata(model.metadata, calibration=None, split={"validation": None, "test": None})
+    )
     assert predict.describe(bare, "v1") == (
         "model fold_3 of v1, trained on Tones (synthetic), not calibrated (no validation fold)"
     )
@@ -453,8 +457,8 @@ def test_nothing_at_all_on_standard_input_is_named():
 
 
 def opened(monkeypatch, tmp_path, **changed):
-    facts = {**tone_facts(), **changed.pop("facts", {})}
-    network = {"facts": facts, "shape_in": (30, 16), "shape_out": (3,), "score": tone_model().score} | changed
+    network = {"metadata": tone_metadata(), "shape_in": (30, 16), "shape_out": (3,), "score": tone_model().score}
+    network |= changed
     monkeypatch.setitem(LOADERS, ".test", lambda path: Network(**network))
     (tmp_path / "a.test").touch()
     return open_model(tmp_path / "a.test")
@@ -470,22 +474,14 @@ def test_a_model_is_opened_by_its_suffix(monkeypatch, tmp_path):
     [
         (
             {"shape_in": (30, 12)},
-            r"a\.test: expects segments of shape \(30, 12\), its facts say 16 numbers a frame; run",
+            r"a\.test: expects segments of shape \(30, 12\), its metadata says 16 numbers per frame; run",
         ),
         ({"shape_out": (4,)}, r"a\.test: has outputs \(4,\) for 3 classes; run 'dvc repro train'"),
     ],
 )
-def test_a_network_that_does_not_fit_its_facts_is_refused(changed, message, monkeypatch, tmp_path):
+def test_a_network_that_does_not_fit_its_metadata_is_refused(changed, message, monkeypatch, tmp_path):
     with pytest.raises(ModelError, match=message):
         opened(monkeypatch, tmp_path, **changed)
-
-
-def test_facts_that_lack_something_are_refused(monkeypatch, tmp_path):
-    facts = {key: value for key, value in tone_facts().items() if key not in ("floor", "kind")}
-    monkeypatch.setitem(LOADERS, ".test", lambda path: Network(facts, (30, 16), (3,), tone_model().score))
-    (tmp_path / "a.test").touch()
-    with pytest.raises(ModelError, match=r"a\.test: expected the facts \['floor', 'kind'\], which it lacks; run"):
-        open_model(tmp_path / "a.test")
 
 
 def test_what_is_not_a_model_is_refused(tmp_path):

@@ -1,24 +1,25 @@
 """What evaluate refuses, without a network: model files are written by hand. Runs are in tests/train/test_train.py."""
 
-import json
 import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.metadata import VALUES, make_metadata
 from helpers.repository import ROOT
 from helpers.tones import write_params
 from stages.evaluate import __main__ as evaluate
 from stages.evaluate.plots import PICTURES, SOUNDSCAPE
-from stages.evaluate.predictions import FACTS_NEEDED, add_probabilities
+from stages.evaluate.predictions import add_probabilities
 from stages.lib.core.errors import DataError, ModelError
 from stages.lib.core.files import read_json, write_json
 from stages.lib.features.store import INDEX_COLUMNS
-from stages.lib.model.archive import FACTS
+from stages.lib.model.archive import METADATA_MEMBER
+from stages.lib.model.metadata import dump_metadata
 
 CLASSES = ["low", "high"]
-FEATURIZE = {"sr": 8000, "hop_length": 80, "n_mels": 4, "fmin": 0.0, "fmax": 4000.0}
+FEATURIZE = VALUES["featurize"] | {"sr": 8000, "hop_length": 80, "n_mels": 4, "fmin": 0.0, "fmax": 4000.0}
 
 
 @pytest.fixture
@@ -45,18 +46,17 @@ def features(tmp_path):
         "empty_bands": [],
         "n_features": 4,
     }
-    write_json(folder / "facts.json", facts | {"kind": "log_mel", "dataset": dataset})
+    write_json(folder / "facts.json", facts | {"kind": "log", "dataset": dataset})
     return folder
 
 
 def write_model(folder, **changes):
-    facts = dict.fromkeys(FACTS_NEEDED | {"name"})
-    facts |= {"name": "fold_2", "classes": CLASSES, "featurize": FEATURIZE, "kind": "log_mel"}
-    facts |= {"split": {"train": [1], "validation": None, "test": 2}, "train": {"model": "m", "backend": "tensorflow"}}
-    facts |= changes
+    values = {"name": "fold_2", "classes": CLASSES, "featurize": FEATURIZE, "calibration": None}
+    values |= {"split": {"train": [1], "validation": None, "test": 2}}
+    metadata = make_metadata(**values | changes)
     folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{facts['name']}.keras", "w") as archive:
-        archive.writestr(FACTS, json.dumps({key: value for key, value in facts.items() if value != "left out"}))
+    with zipfile.ZipFile(folder / f"{metadata.name}.keras", "w") as archive:
+        archive.writestr(METADATA_MEMBER, dump_metadata(metadata))
 
 
 def run(tmp_path, params):
@@ -83,10 +83,6 @@ REFUSED_MODELS = {
     "absent fold": (
         {"split": {"train": [1], "validation": None, "test": 7}},
         r"fold_2\.keras: its test fold is 7, the features have \[1, 2\]; run 'dvc repro train'",
-    ),
-    "no split": (
-        {"split": "left out"},
-        r"fold_2\.keras: expected the facts \['split'\], which it lacks; run 'dvc repro",
     ),
 }
 

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from matplotlib.text import Text
 
+from helpers.metadata import make_metadata
 from helpers.repository import ROOT
 from stages.evaluate.confusions import find_misclassifications
 from stages.evaluate.evaluation import evaluate
@@ -61,15 +62,14 @@ def generate(n=90, classes=NAMES, n_folds=2):
     return table.join(pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes]))
 
 
-def facts(test, train=(2,), validation=None, **others):
-    return {
-        "name": f"fold_{test}",
-        "train": {"model": "dcase2016", "backend": "tensorflow"},
-        "featurize": {"fmin": 0.0, "fmax": 8000.0, "sr": 22050},
-        "segment": {"duration_s": 2.0},
-        "split": {"train": list(train), "validation": validation, "test": test},
-        **others,
-    }
+def model(test, train=(2,), validation=None, calibration=None):
+    """Metadata of a model that was tested on the fold `test`."""
+    return make_metadata(
+        name=f"fold_{test}",
+        split={"train": list(train), "validation": validation, "test": test},
+        featurize={"sr": 22050, "fmax": 8000.0},
+        calibration=calibration,
+    )
 
 
 def load_tone(clip):
@@ -96,7 +96,7 @@ def evaluate_table(predictions, classes=NAMES, counts=None):
 
 
 def render(predictions, data=DATA, classes=NAMES, models=None, pictures=(), load=load_tone, counts=None):
-    models = models or [facts(1), facts(2, train=(1,))]
+    models = models or [model(1), model(2, train=(1,))]
     run = Run(data, classes, len(predictions), [1, 2], models)
     evaluation = evaluate_table(predictions, classes, counts)
     soundscape = ROOT / "metrics/evaluate/confusion.png"  # any picture will do
@@ -222,18 +222,18 @@ def test_sounds_of_any_length_are_encoded(n_samples):
 
 
 def test_no_test_fold_makes_a_page_that_says_so():
-    text = Page(render(generate(n=0), models=[facts(None, train=(1, 2))])).text
+    text = Page(render(generate(n=0), models=[model(None, train=(1, 2))])).text
     assert "there is nothing to score" in text
     assert "trained on folds 1, 2" in text
 
 
 def test_one_fold_is_called_a_quick_look():
-    text = " ".join(Page(render(generate(n_folds=1), models=[facts(1)])).text.split())
+    text = " ".join(Page(render(generate(n_folds=1), models=[model(1)])).text.split())
     assert "90 clips of fold 1. One fold is a quick look" in text
 
 
 def test_the_card_names_temperature_and_band():
-    models = [facts(1, calibration={"temperature": 1.25, "thresholds": {}, "fold": 2})]
+    models = [model(1, calibration={"temperature": 1.25, "thresholds": {}, "fold": 2})]
     text = Page(render(generate(n_folds=1), models=models)).text
     assert "calibrated by temperature on the validation fold: 1.25" in text
     assert "above 8000 Hz" in text
@@ -245,7 +245,7 @@ TEN = [f"class {i}" for i in range(10)]
 
 def test_a_run_of_another_protocol_is_set_beside_published_results_with_a_warning():
     predictions = generate(n=100, classes=TEN, n_folds=2)
-    models = [facts(1, validation=2), facts(2, train=(1,))]
+    models = [model(1, validation=2), model(2, train=(1,))]
     text = " ".join(Page(render(predictions, URBANSOUND8K, TEN, models)).text.split())
     assert "Not to be compared as it stands" in text
     assert (

@@ -5,41 +5,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from helpers.repository import ROOT
+from helpers.metadata import make_metadata
 from helpers.tones import TONES_HZ
 from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer
 from stages.lib.inference.runtime import Model
+from stages.lib.model.metadata import ModelMetadata
 from stages.lib.model.segments import make_segmenter
 
 SR = 8000
 HOP_S = 128 / SR
 
 
-def tone_facts(**featurize: Any) -> dict[str, Any]:
-    """Facts as train writes them: 16 bands at 8 kHz, segments of 0.5 s (30 frames), three classes."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())["featurize"]
-    params |= {"sr": SR, "win_length": 256, "n_fft": 256, "hop_length": 128, "n_mels": 16, "fmax": 4000.0, **featurize}
-    made = FeaturizeParams(**params)
-    return {
-        "name": "fold_3",
-        "classes": list(TONES_HZ),
-        "featurize": params,
-        "kind": made.kind,
-        "floor": Featurizer(made).floor,
-        "segment": {"duration_s": 0.5, "overlap_s": 0.25, "pad": "repeat"},
-        "longest": 67,
-        "scaler_mean": [-5.0] * made.n_features,
-        "split": {"train": [1], "validation": 2, "test": 3},
-        "calibration": {"fold": 2, "temperature": 1.0, "thresholds": dict.fromkeys(TONES_HZ, 0.5)},
-        "dataset": {"title": "Tones (synthetic)", "synthetic": True},
-    }
+def tone_metadata(**featurize: Any) -> ModelMetadata:
+    """Metadata as train writes it, for tones and the features of `featurize`."""
+    params = FeaturizeParams(**make_metadata(featurize=featurize).featurize.model_dump())
+    return make_metadata(
+        featurize=featurize,
+        kind=params.kind,
+        floor=np.asarray(Featurizer(params).floor).tolist(),
+        scaler_mean=[-5.0] * params.n_features,
+    )
 
 
-def tone_scorer(facts: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
+def tone_scorer(metadata: ModelMetadata) -> Callable[[np.ndarray], np.ndarray]:
     """The softmax of how loud the band of each tone is; noise leaves all alike."""
-    params = FeaturizeParams(**facts["featurize"])
+    params = FeaturizeParams(**metadata.featurize.model_dump())
     featurizer = Featurizer(params)
     t = np.arange(SR) / SR
     bands = [
@@ -56,11 +47,11 @@ def tone_scorer(facts: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
     return score
 
 
-def tone_model(facts: dict[str, Any] | None = None) -> Model:
-    """A model for `tone_facts`, or others of log-mel bands."""
-    facts = tone_facts() if facts is None else facts
-    length = make_segmenter(facts).length
-    return Model(Path("fold_3.keras"), facts, length, len(facts["scaler_mean"]), tone_scorer(facts))
+def tone_model(metadata: ModelMetadata | None = None) -> Model:
+    """A model for `tone_metadata`, or other metadata of log-mel bands."""
+    metadata = tone_metadata() if metadata is None else metadata
+    length, n_features = make_segmenter(metadata).length, len(metadata.scaler_mean)
+    return Model(Path("fold_3.keras"), metadata, length, n_features, tone_scorer(metadata))
 
 
 def scene(sr: int = SR, *, seed: int = 0, duration_s: float = 9.0) -> np.ndarray:

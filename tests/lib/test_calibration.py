@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from stages.lib.model.calibration import apply_temperature, best_threshold, calibration_facts, fit_calibration
+from stages.lib.model.calibration import apply_temperature, best_threshold, calibrate, fit_calibration
 from stages.lib.model.segments import average_segments
 
 
@@ -44,10 +44,10 @@ def test_a_class_without_a_clip_gets_one_half():
     assert best_threshold(np.array([0.2, 0.9]), np.array([False, False])) == 0.5
 
 
-def test_facts_name_the_classes_and_the_fold():
+def test_a_calibration_names_the_classes_and_the_fold():
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.4, 0.6]])
-    facts = calibration_facts(probabilities, np.array([0, 0, 1, 1]), np.array([0, 1]), ["a", "b"], 7)
-    assert facts["fold"] == 7
-    assert set(facts["thresholds"]) == {"a", "b"}
-    clips = average_segments(apply_temperature(probabilities, facts["temperature"]), np.array([0, 0, 1, 1]))
-    assert clips[1, 0] < facts["thresholds"]["a"] < clips[0, 0]
+    found = calibrate(probabilities, np.array([0, 0, 1, 1]), np.array([0, 1]), ["a", "b"], 7)
+    assert found.fold == 7
+    assert set(found.thresholds) == {"a", "b"}
+    clips = average_segments(apply_temperature(probabilities, found.temperature), np.array([0, 0, 1, 1]))
+    assert clips[1, 0] < found.thresholds["a"] < clips[0, 0]

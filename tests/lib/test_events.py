@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.lib.core.labels import UNSURE
-from stages.lib.inference.events import Event, EventFinder, EventSettings, by_start, model_thresholds
+from stages.lib.inference.events import Event, EventFinder, EventSettings, by_start
 
 CLASSES = ["dog", "horn"]
 PLAIN = EventSettings(
@@ -112,8 +112,3 @@ def test_active_classes_of_one_segment():
     assert finder.active_classes(np.array([0.55, 0.65]), LOUD) == [("horn", 0.65), ("dog", 0.55)]
     assert finder.active_classes(np.array([0.3, 0.59]), LOUD) == [(UNSURE, 0.59)]
     assert finder.active_classes(np.array([0.9, 0.1]), -80.0) == []
-
-
-def test_thresholds_come_from_the_facts():
-    assert model_thresholds({"calibration": {"thresholds": {"dog": 0.2}}}) == {"dog": 0.2}
-    assert model_thresholds({"calibration": None}) is None

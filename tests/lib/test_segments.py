@@ -2,23 +2,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.metadata import make_metadata
 from stages.lib.model.segments import Segmenter, SegmentParams, make_segmenter, segment_table
 
-STUDY = {"sr": 22050, "win_length": 1168, "hop_length": 584}
 
-
-def facts(duration_s=2.0, overlap_s=1.0, pad="repeat", longest=150):
-    return {
-        "segment": {"duration_s": duration_s, "overlap_s": overlap_s, "pad": pad},
-        "featurize": STUDY,
-        "floor": -18.5,
-        "scaler_mean": [1.0, 2.0],
-        "longest": longest,
-    }
+def study(duration_s=2.0, overlap_s=1.0, pad="repeat", longest=150):
+    """Metadata with the frames of the study."""
+    return make_metadata(
+        segment={"duration_s": duration_s, "overlap_s": overlap_s, "pad": pad},
+        featurize={"sr": 22050, "win_length": 1168, "hop_length": 584},
+        floor=-18.5,
+        scaler_mean=[1.0, 2.0],
+        longest=longest,
+    )
 
 
 def test_two_seconds_with_one_of_overlap_make_three_segments_of_four_seconds():
-    segmenter = make_segmenter(facts())
+    segmenter = make_segmenter(study())
     # 2 s are 44,100 samples: 1 + (44100 - 1168) // 584 = 74 frames; 1 s is 22050 / 584 = 37.8 frames.
     assert (segmenter.length, segmenter.step) == (74, 38)
     assert segmenter.starts(150) == [0, 38, 76]
@@ -42,7 +42,7 @@ def test_every_frame_is_in_a_segment_and_none_beyond_the_clip(n_frames):
 
 
 def test_whole_clips_have_the_length_of_the_longest_and_longer_ones_do_not_overlap():
-    segmenter = make_segmenter(facts(duration_s=None, longest=150))
+    segmenter = make_segmenter(study(duration_s=None, longest=150))
     assert segmenter.starts(150) == [0]
     assert segmenter.starts(300) == [0, 150]
 
@@ -52,7 +52,7 @@ def test_whole_clips_have_the_length_of_the_longest_and_longer_ones_do_not_overl
 )
 def test_a_short_clip_is_filled_up(pad, filled):
     clip = np.array([[0, 1], [2, 3]], dtype=np.float32)
-    segment = make_segmenter(facts(duration_s=0.16, overlap_s=0.0, pad=pad)).cut(clip, 0)
+    segment = make_segmenter(study(duration_s=0.16, overlap_s=0.0, pad=pad)).cut(clip, 0)
     assert segment.dtype == np.float32
     np.testing.assert_array_equal(segment, [[0, 1], [2, 3], *filled])
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soxr
 
+from helpers.metadata import change_metadata
 from helpers.repository import ROOT
-from helpers.tone_model import HOP_S, SR, scene, tone_facts, tone_model
+from helpers.tone_model import HOP_S, SR, scene, tone_metadata, tone_model
 from stages.lib.core.errors import AudioError, ModelError
 from stages.lib.frontend.loudness import FLOOR_DB
 from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer
@@ -42,16 +43,16 @@ def classify(model, y, sizes, sr=SR, **options):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_of_a_stream_are_those_of_the_whole_recording(kind):
-    facts = tone_facts(**KINDS[kind])
-    n_features = len(facts["scaler_mean"])
+    metadata = tone_metadata(**KINDS[kind])
+    n_features = len(metadata.scaler_mean)
     found = []
-    model = Model(tone_model().path, facts, 30, n_features, lambda s: np.full((len(s), 3), 1 / 3, np.float32))
+    model = Model(tone_model().path, metadata, 30, n_features, lambda s: np.full((len(s), 3), 1 / 3, np.float32))
     classifier = StreamingClassifier(model, SR, on_frames=lambda frames: found.append(frames.copy()))
     y = scene()
     for block in np.split(y, [1, 100, 101, 5000, 5001, 40_000]):
         classifier.push(block[:, np.newaxis])
     classifier.finish()
-    whole = Featurizer(FeaturizeParams(**facts["featurize"]))(y)
+    whole = Featurizer(FeaturizeParams(**metadata.featurize.model_dump()))(y)
     assert np.concatenate(found).shape == whole.shape
     np.testing.assert_allclose(np.concatenate(found), whole, rtol=1e-5, atol=1e-5)
 
@@ -79,8 +80,8 @@ def test_a_resampled_stream_may_be_split_anywhere_too():
 
 def counted_by_hand(model, y, step):
     """The grid by its definition: each row the mean of the segments that reach into it, weighted by frames shared."""
-    segmenter = replace(make_segmenter(model.facts), step=step)
-    frames = Featurizer(FeaturizeParams(**model.facts["featurize"]))(y)
+    segmenter = replace(make_segmenter(model.metadata), step=step)
+    frames = Featurizer(FeaturizeParams(**model.metadata.featurize.model_dump()))(y)
     starts = segmenter.starts(len(frames))
     scores = model.score(np.stack([segmenter.cut(frames, start) for start in starts]))
     n_final = sum(start % step == 0 and start + segmenter.length <= len(frames) for start in starts)
@@ -131,16 +132,16 @@ def test_levels_are_of_the_loudest_frame_of_a_row():
 
 
 def test_temperature_is_applied():
-    model, facts = tone_model(), tone_facts()
-    facts["calibration"]["temperature"] = 4.0
-    sharp, flat = (classify(m, scene(), [SR])[0] for m in (model, replace(model, facts=facts)))
+    model = tone_model()
+    warm = replace(model, metadata=change_metadata(model.metadata, calibration={"temperature": 4.0}))
+    sharp, flat = (classify(m, scene(), [SR])[0] for m in (model, warm))
     assert flat.max() < sharp.max() - 0.1
     np.testing.assert_allclose(flat.sum(axis=1), 1)
 
 
 def test_a_model_without_calibration_is_taken_as_it_is():
     model = tone_model()
-    bare = replace(model, facts=model.facts | {"calibration": None})
+    bare = replace(model, metadata=change_metadata(model.metadata, calibration=None))
     np.testing.assert_array_equal(classify(model, scene(), [SR])[0], classify(bare, scene(), [SR])[0])
 
 
@@ -169,23 +170,23 @@ def test_memory_does_not_grow_with_the_stream():
 
 
 @pytest.mark.parametrize(
-    ("facts", "message"),
+    ("changes", "message"),
     [
-        ({"kind": "db"}, r"its metadata contradict each other: kind db, where its parameters give log; run"),
-        ({"floor": -3.0}, r"its metadata contradict each other: floor -3\.0, where its parameters give -18\.421"),
-        ({"featurize": tone_facts()["featurize"] | {"n_mels": 12}}, "numbers a frame 16, where its parameters give 12"),
-        ({"featurize": tone_facts()["featurize"] | {"fmax": 9e3}}, "hold no valid features .*featurize.fmax 9000 Hz"),
-        ({"featurize": {"sr": 8000}}, "hold no valid features"),
+        ({"kind": "db"}, r"its metadata contradicts itself: kind db, where its parameters give log; run"),
+        ({"floor": -3.0}, r"its metadata contradicts itself: floor -3\.0, where its parameters give -18\.421"),
+        ({"featurize": {"n_mels": 12}}, "numbers per frame 16, where its parameters give 12"),
+        ({"featurize": {"fmax": 9e3}}, r"its metadata is wrong: featurize\.fmax 9000 Hz"),
+        ({"featurize": {"window": 3}}, r"its metadata is wrong: featurize\.window: expected 'hamming'.*, found 3; run"),
         (
             {"segment": {"duration_s": 0.7, "overlap_s": 0.0, "pad": "repeat"}},
-            r"fold_3\.keras: its segments have 30 frames, its facts say 42; run 'dvc repro train'",
+            r"fold_3\.keras: its segments have 30 frames, its metadata says 42; run 'dvc repro train'",
         ),
     ],
 )
-def test_a_model_that_contradicts_its_facts_is_refused(facts, message):
+def test_a_model_that_contradicts_its_metadata_is_refused(changes, message):
     model = tone_model()
     with pytest.raises(ModelError, match=message):
-        StreamingClassifier(replace(model, facts=model.facts | facts), SR)
+        StreamingClassifier(replace(model, metadata=change_metadata(model.metadata, **changes)), SR)
 
 
 def test_a_step_beyond_a_segment_is_refused():
@@ -207,7 +208,7 @@ def test_probabilities_that_are_not_finite_are_refused():
         classify(model, scene(), [SR])
 
 
-def test_the_front_end_is_that_of_the_facts():
+def test_the_front_end_is_that_of_the_metadata():
     assert make_featurizer(tone_model()).params.n_mels == 16
 
 

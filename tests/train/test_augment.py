@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from helpers.metadata import make_metadata
 from helpers.tones import PLAIN
 from stages.lib.core.errors import ParamsError
 from stages.train.augment import AugmentParams, between_class_weights, make_augmenter, random_filters
@@ -10,8 +11,8 @@ MEAN = np.linspace(-3, 3, N_MELS)
 
 
 def augmenter(kind="log", power=1, **changes):
-    facts = {"featurize": {"log_offset": 1e-8, "power": power}, "kind": kind, "scaler_mean": MEAN.tolist()}
-    return make_augmenter(AugmentParams(**PLAIN | changes), facts)
+    metadata = make_metadata(featurize={"power": power}, kind=kind, scaler_mean=MEAN.tolist())
+    return make_augmenter(AugmentParams(**PLAIN | changes), metadata)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.metadata import make_metadata
 from helpers.tones import PLAIN
 from stages.lib.features.store import INDEX_COLUMNS, Features, create_fold, write_frames
 from stages.lib.model.backend import start_backend
@@ -38,13 +39,13 @@ def make_batches(features, *, length=8, step=4, batch_size=4, balanced=False, se
     start_backend("tensorflow")
     from stages.train.batches import TrainingBatches
 
-    facts = {"featurize": {"log_offset": 1e-8, "power": 1}, "kind": "log", "scaler_mean": [0.0] * N_MELS}
+    metadata = make_metadata(scaler_mean=[0.0] * N_MELS)
     return TrainingBatches(
         features,
         [1],
         Segmenter(length, step, fill=None),
         batch_size=batch_size,
-        augmenter=make_augmenter(AugmentParams(**PLAIN | augment), facts),
+        augmenter=make_augmenter(AugmentParams(**PLAIN | augment), metadata),
         balanced=balanced,
         seed=seed,
     )

@@ -13,7 +13,7 @@ import yaml
 from helpers.tones import TONES_HZ, run_featurize, write_params
 from stages.lib.core.errors import ModelError, ParamsError
 from stages.lib.features.store import open_features
-from stages.lib.model.archive import read_facts
+from stages.lib.model.archive import read_metadata
 from stages.lib.model.backend import start_backend
 from stages.scale import __main__ as scale
 from stages.train import __main__ as train
@@ -122,16 +122,16 @@ def test_early_stopping_ends_before_the_last_epoch(tone_features, small_params, 
 
 
 def test_calibration_is_fitted_on_the_validation_fold_and_kept(unbroken):
-    facts = read_facts(unbroken / "models/fold_3.keras")
-    assert facts["calibration"]["fold"] == 2
-    assert list(facts["calibration"]["thresholds"]) == sorted(TONES_HZ)  # a JSON object, sorted by key
-    assert facts["calibration"]["temperature"] > 0
-    assert facts["train"]["schedule"] == "plateau"
+    metadata = read_metadata(unbroken / "models/fold_3.keras")
+    assert metadata.calibration.fold == 2
+    assert list(metadata.calibration.thresholds) == sorted(TONES_HZ)  # a JSON object, sorted by key
+    assert metadata.calibration.temperature > 0
+    assert metadata.train.schedule == "plateau"
 
 
 def test_without_a_validation_fold_there_is_no_calibration(tone_features, small_params, tmp_path):
     run_train(tmp_path, tone_features, changed(small_params, {"split": {"validation": "none"}}))
-    assert read_facts(tmp_path / "models/fold_3.keras")["calibration"] is None
+    assert read_metadata(tmp_path / "models/fold_3.keras").calibration is None
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])

@@ -6,8 +6,9 @@ import librosa
 import numpy as np
 import pytest
 
+from helpers.metadata import make_metadata
 from stages.lib.core.errors import ModelError
-from stages.lib.model.archive import FACTS, load_model, read_facts, save_model
+from stages.lib.model.archive import METADATA_MEMBER, load_model, read_metadata, save_model
 from stages.lib.model.backend import start_backend
 from stages.lib.split.scaler import Scaler
 
@@ -139,22 +140,22 @@ def test_an_unknown_model_is_named_with_those_there_are(keras):
         build(name="alexnet")
 
 
-FACTS_OF_TEST = {"classes": ["a", "b", "c"], "name": "fold_3"}
+METADATA = make_metadata()
 
 
 def save(keras, path, **options):
     keras.utils.clear_session()
     keras.utils.set_random_seed(1)
     model = build(n_frames=17, n_mels=16, n_classes=3, **options)
-    save_model(path, model, FACTS_OF_TEST)
+    save_model(path, model, METADATA)
     return model
 
 
-def test_a_saved_model_predicts_the_same_and_keeps_its_facts(keras, tmp_path):
+def test_a_saved_model_predicts_the_same_and_keeps_its_metadata(keras, tmp_path):
     model = save(keras, tmp_path / "x.keras")
     log_mel = np.random.default_rng(0).normal(-5, 4, (2, 17, 16)).astype(np.float32)
     np.testing.assert_array_equal(np.asarray(load_model(tmp_path / "x.keras")(log_mel)), np.asarray(model(log_mel)))
-    assert read_facts(tmp_path / "x.keras") == FACTS_OF_TEST
+    assert read_metadata(tmp_path / "x.keras") == METADATA
     assert [path.name for path in tmp_path.iterdir()] == ["x.keras"]
 
 
@@ -167,7 +168,7 @@ def test_the_same_model_is_the_same_bytes(keras, tmp_path):
 
 def test_a_model_with_code_in_it_is_refused(keras, tmp_path):
     segments = keras.Input((17, 16))
-    save_model(tmp_path / "x.keras", keras.Model(segments, keras.layers.Lambda(lambda x: x + 1)(segments)), {})
+    save_model(tmp_path / "x.keras", keras.Model(segments, keras.layers.Lambda(lambda x: x + 1)(segments)), METADATA)
     with pytest.raises(ModelError, match=r"x\.keras: Keras cannot load it \(.*; run 'dvc repro train'"):
         load_model(tmp_path / "x.keras")
 
@@ -177,10 +178,10 @@ def test_what_is_no_model_is_named(keras, tmp_path):
     with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
         archive.writestr("config.json", "{}")
     with zipfile.ZipFile(tmp_path / "broken.keras", "w") as archive:
-        archive.writestr(FACTS, "{}")
+        archive.writestr(METADATA_MEMBER, "{}")
     for name in ("text", "other", "absent"):
         with pytest.raises(ModelError, match=rf"{name}\.keras: not a model of this pipeline"):
-            read_facts(tmp_path / f"{name}.keras")
+            read_metadata(tmp_path / f"{name}.keras")
     with pytest.raises(ModelError, match=r"broken\.keras: Keras cannot load it"):
         load_model(tmp_path / "broken.keras")
 

@@ -20,8 +20,11 @@ from stages.lib.core.files import read_json
 from stages.lib.features.store import fold_file
 from stages.lib.inference.runtime import open_model
 from stages.lib.inference.streaming import StreamingClassifier
-from stages.lib.model.archive import read_facts
+from stages.lib.model.archive import read_metadata
 from stages.lib.model.calibration import apply_temperature
+from stages.lib.model.metadata import SCHEMA_VERSION
+from stages.lib.model.segments import SegmentParams
+from stages.lib.split.folds import Split
 from stages.scale import __main__ as scale
 from stages.train import __main__ as train
 
@@ -104,7 +107,7 @@ def test_predict_hears_each_segment_as_evaluate_does(learned, tones):
         for block in np.array_split(samples, 5):
             listener.push(block)
         listener.finish()
-        found = apply_temperature(np.concatenate(heard), model.facts["calibration"]["temperature"])
+        found = apply_temperature(np.concatenate(heard), model.metadata.temperature)
         np.testing.assert_allclose(found, rows[["p_low", "p_middle", "p_high"]], atol=1e-5)
 
 
@@ -217,12 +220,14 @@ def test_pictures_are_there(learned):
 
 
 def test_the_model_file_holds_what_prediction_needs(learned, small_params):
-    facts = read_facts(learned / "models/fold_3.keras")
-    assert facts["classes"] == list(TONES_HZ)
-    assert facts["featurize"] == small_params["featurize"]
-    assert facts["segment"] == small_params["segment"]
-    assert facts["split"] == {"train": [1], "validation": 2, "test": 3}
-    assert len(facts["scaler_mean"]) == 16
+    metadata = read_metadata(learned / "models/fold_3.keras")
+    assert metadata.schema_version == SCHEMA_VERSION
+    assert metadata.classes == list(TONES_HZ)
+    assert metadata.featurize.model_dump() == small_params["featurize"]
+    assert metadata.segment == SegmentParams(**small_params["segment"])
+    assert metadata.train.model_dump() == small_params["train"] | {"epochs": 12, "learning_rate": 0.003}
+    assert metadata.split == Split(train=[1], validation=2, test=3)
+    assert len(metadata.scaler_mean) == 16
 
 
 def test_the_same_run_gives_the_same_bytes(tone_features, small_params, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from stages.commands.models import find_model
 from stages.lib.core.errors import ModelError, run
 from stages.lib.core.files import atomic_write
-from stages.lib.model.archive import load_model, read_facts
+from stages.lib.model.archive import load_model, read_metadata
 from stages.lib.model.backend import start_backend
 
 MODELS = Path("data/models")  # an out of train in dvc.yaml
@@ -25,12 +25,12 @@ def main(argv: list[str] | None = None) -> None:
     out = args.out or EXPORTS / f"{path.stem}.onnx"
     if out.suffix not in (".onnx", ".tflite"):
         raise ModelError(f"{out}: expected a name that ends in .onnx (ONNX) or .tflite (LiteRT)")
-    facts = read_facts(path)
+    metadata = read_metadata(path)
     start_backend("tensorflow")  # which converts; a model of another backend loads in it too
     from stages.commands.export.converters import to_litert, to_onnx
 
     model = load_model(path)
-    content = (to_onnx if out.suffix == ".onnx" else to_litert)(model, facts)
+    content = (to_onnx if out.suffix == ".onnx" else to_litert)(model, metadata)
     with atomic_write(out) as beside:
         beside.write_bytes(content)
     print(f"export: {path} as {out}, {len(content) / 1e6:.1f} MB")

@@ -1,8 +1,8 @@
-"""Models for programs without Keras: ONNX and LiteRT, with the facts of the model file inside.
+"""Models for programs without Keras: ONNX and LiteRT, with the metadata of the model file inside.
 
-An ONNX file has the facts as JSON in its metadata, under `stages.lib.inference.runtime.ONNX_FACTS`. A LiteRT file has
-them in a zip archive behind the network, as the metadata of TensorFlow Lite keeps files that belong to a model: the
-member `urban_ear.json`, which `stages.lib.model.archive.read_facts` reads. Input is `log_mel`, float32 of shape (batch,
+An ONNX file has it as JSON among its properties, under `stages.lib.inference.runtime.ONNX_KEY`. A LiteRT file has it in
+a zip archive behind the network, as TensorFlow Lite keeps files that belong to a model: the member `urban_ear.json`,
+which `stages.lib.model.archive.read_metadata` reads. Input is `log_mel`, float32 of shape (batch,
 length, n_features), raw features as featurize makes them; output are probabilities before temperature, (batch,
 n_classes).
 
@@ -13,7 +13,6 @@ orders what it writes by chance, so the graph is written anew.
 
 import importlib.util
 import io
-import json
 import tempfile
 import warnings
 import zipfile
@@ -23,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.lib.core.errors import ModelError
-from stages.lib.inference.runtime import ONNX_FACTS
-from stages.lib.model.archive import FACTS, LONG_AGO
+from stages.lib.inference.runtime import ONNX_KEY
+from stages.lib.model.archive import EARLIEST, METADATA_MEMBER
+from stages.lib.model.metadata import ModelMetadata, dump_metadata
 
 if TYPE_CHECKING:
     import keras
@@ -34,8 +34,8 @@ OPSET = 18  # of ONNX, the newest that tf2onnx 1.17 writes; onnxruntime reads it
 INPUT, OUTPUT = "log_mel", "probabilities"
 
 
-def to_onnx(model: "keras.Model", facts: dict[str, Any]) -> bytes:
-    """The network and its facts as an ONNX file. Raises `ModelError` where the extra `export` is not installed."""
+def to_onnx(model: "keras.Model", metadata: ModelMetadata) -> bytes:
+    """The network and its metadata as an ONNX file. Raises `ModelError` where the extra `export` is not installed."""
     if missing := [name for name in ("onnx", "tf2onnx") if importlib.util.find_spec(name) is None]:
         raise ModelError(f"export to ONNX needs {' and '.join(missing)}; pip install {' '.join(missing)}")
     import onnx
@@ -44,16 +44,16 @@ def to_onnx(model: "keras.Model", facts: dict[str, Any]) -> bytes:
         warnings.simplefilter("ignore", FutureWarning)  # of Keras asking NumPy for a name that tf2onnx once used
         found = onnx.load_model_from_string(_export(model, "onnx", opset_version=OPSET))
     written = _rewrite(found)
-    onnx.helper.set_model_props(written, {ONNX_FACTS: _dump(facts)})
+    onnx.helper.set_model_props(written, {ONNX_KEY: dump_metadata(metadata)})
     onnx.checker.check_model(written, full_check=True)
     return written.SerializeToString(deterministic=True)
 
 
-def to_litert(model: "keras.Model", facts: dict[str, Any]) -> bytes:
-    """The network and its facts as a LiteRT (TensorFlow Lite) file."""
+def to_litert(model: "keras.Model", metadata: ModelMetadata) -> bytes:
+    """The network and its metadata as a LiteRT (TensorFlow Lite) file."""
     target = io.BytesIO(_export(model, "litert"))
     with zipfile.ZipFile(target, "a") as archive:
-        archive.writestr(zipfile.ZipInfo(FACTS, LONG_AGO), _dump(facts))
+        archive.writestr(zipfile.ZipInfo(METADATA_MEMBER, EARLIEST), dump_metadata(metadata))
     return target.getvalue()
 
 
@@ -127,7 +127,3 @@ def _rewrite(found: "onnx.ModelProto") -> "onnx.ModelProto":
 
 def _is_made(name: str, maker: dict[str, "onnx.NodeProto"], written: set[int]) -> bool:
     return name in maker and id(maker[name]) in written
-
-
-def _dump(facts: dict[str, Any]) -> str:
-    return json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

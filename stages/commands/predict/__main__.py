@@ -76,12 +76,12 @@ def find_model(wanted: str | None, revision: str | None, scratch: Path) -> Path:
 
 def describe(model: Model, revision: str | None) -> str:
     """Which model is used, and what it was trained on, in one line."""
-    facts = model.facts
-    test = facts["split"]["test"]
+    metadata = model.metadata
+    test = metadata.split.test
     without = "" if test is None else f" without fold {test}"
-    calibrated = "" if facts["calibration"] else ", not calibrated (no validation fold)"
+    calibrated = "" if metadata.calibration else ", not calibrated (no validation fold)"
     at = f" of {revision}" if revision else ""
-    return f"model {model.path.stem}{at}, trained on {facts['dataset']['title']}{without}{calibrated}"
+    return f"model {model.path.stem}{at}, trained on {metadata.dataset.title}{without}{calibrated}"
 
 
 def detect_file(path: Path, model: Model, args: argparse.Namespace) -> None:

@@ -1,7 +1,6 @@
 """The picture of the predict command: features, probabilities and events of a recording on one time axis."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,6 +10,7 @@ from stages.lib.core.labels import UNSURE
 from stages.lib.frontend.mel_axis import set_hz_ticks
 from stages.lib.inference.detect import StreamDetector
 from stages.lib.inference.events import Event
+from stages.lib.model.metadata import ModelMetadata
 from stages.lib.plotting import DOUBT, INK
 
 COLUMNS = 2000  # at least half as many are drawn of a long recording, twice what the width of the picture shows
@@ -51,27 +51,27 @@ class Picture:
 
     def draw(self, detector: StreamDetector, events: Sequence[Event], name: str) -> Figure:
         """Draw features, probabilities and events of the recording `name`, which `detector` has read to its end."""
-        facts = detector.model.facts
+        metadata = detector.model.metadata
         return plot_prediction(
             self.features,
             self.probabilities,
             events,
-            facts,
+            metadata,
             row_s=detector.row_s,
             duration_s=detector.duration_s,
-            title=f"{name}\nclassified by a model trained on {facts['dataset']['title']}",
+            title=f"{name}\nclassified by a model trained on {metadata.dataset.title}",
         )
 
 
 def plot_prediction(
-    features: Columns, probabilities: Columns, events: Sequence[Event], facts: dict[str, Any], *, row_s: float,
+    features: Columns, probabilities: Columns, events: Sequence[Event], metadata: ModelMetadata, *, row_s: float,
     duration_s: float, title: str,
 ) -> Figure:  # fmt: skip
     """Draw features (n_frames, n_features) as they came, probabilities (n_rows, n_classes), and the events in time.
 
-    `facts` are those of the model. A recording without an event has an empty third part.
+    `metadata` is that of the model. A recording without an event has an empty third part.
     """
-    featurize, classes = facts["featurize"], facts["classes"]
+    featurize, classes = metadata.featurize, metadata.classes
     labels = [*classes, UNSURE]
     lines = 0.19 * len(labels)
     height = 3.6 + 2 * lines
@@ -81,17 +81,15 @@ def plot_prediction(
     features_axes, probability_axes, event_axes = figure.subplots(3, 1, sharex=True, gridspec_kw=margins | ratios)
     figure.suptitle(title, y=1 - 0.1 / height, va="top", fontsize=11)
 
-    frame_s = featurize["hop_length"] / featurize["sr"]
     image = features.values.T
     features_axes.imshow(
         image, origin="lower", aspect="auto", cmap="magma", interpolation="none",
         vmin=np.quantile(image, 0.05), vmax=image.max(),
-        extent=(0, image.shape[1] * features.rows_per_part * frame_s, 0, len(image)),
+        extent=(0, image.shape[1] * features.rows_per_part * featurize.frame_s, 0, len(image)),
     )  # fmt: skip
-    features_axes.set_ylabel("coefficient" if facts["kind"] == "mfcc" else "frequency (Hz)")
-    if facts["kind"] != "mfcc":
-        scale = {key: featurize[key] for key in ("n_mels", "fmin", "fmax", "mel_scale")}
-        set_hz_ticks(features_axes, **scale, fontsize=8)
+    features_axes.set_ylabel("coefficient" if metadata.kind == "mfcc" else "frequency (Hz)")
+    if metadata.kind != "mfcc":
+        set_hz_ticks(features_axes, **featurize.mel_axis, fontsize=8)
     features_axes.set_title("features as the model takes them", fontsize=9, loc="left")
 
     image = probabilities.values.T

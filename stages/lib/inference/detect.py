@@ -11,7 +11,7 @@ import numpy as np
 
 from stages.lib.audio import audio_blocks, open_audio
 from stages.lib.core.errors import AudioError
-from stages.lib.inference.events import Event, EventFinder, EventSettings, by_start, model_thresholds
+from stages.lib.inference.events import Event, EventFinder, EventSettings, by_start
 from stages.lib.inference.runtime import Model
 from stages.lib.inference.streaming import BATCH, ScoreGrid, Segment, StreamingClassifier
 
@@ -37,9 +37,8 @@ class StreamDetector:
         """
         self.model = model
         self._classifier = StreamingClassifier(model, sr, step_s=step_s, batch_size=batch_size, on_frames=on_frames)
-        self._finder = EventFinder(
-            model.facts["classes"], model_thresholds(model.facts), self._classifier.row_s, settings or EventSettings()
-        )
+        metadata, row_s = model.metadata, self._classifier.row_s
+        self._finder = EventFinder(metadata.classes, metadata.thresholds, row_s, settings or EventSettings())
         self._on_rows = on_rows
 
     @property

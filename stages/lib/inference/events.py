@@ -141,8 +141,3 @@ class EventFinder:
 def by_start(event: Event) -> tuple[float, float, str]:
     """The order of events: by start, then end, then name."""
     return event.start_s, event.end_s, event.label
-
-
-def model_thresholds(facts: dict) -> dict[str, float] | None:
-    """The thresholds by class of a model's facts; None where it was not calibrated."""
-    return None if facts["calibration"] is None else facts["calibration"]["thresholds"]

@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import pydantic
 
 from stages.lib.core.errors import ModelError
+from stages.lib.core.validation import describe_errors
 from stages.lib.frontend.loudness import to_db
 from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer, PcenMemory
 from stages.lib.inference.buffers import MonoStream, SlidingBuffer
@@ -80,17 +82,16 @@ class StreamingClassifier:
 
         Of `batch_size` segments all are scored together; 1 scores each as soon as it is complete. `on_frames` is
         called with the features of all new frames, float32 (n, n_features), as for a picture. Raises `ModelError` where
-        the network takes other features than its facts say, or segments would lie further apart than they are long.
+        the network takes other features than its metadata says, or segments would lie further apart than they are long.
         """
         self.model = model
-        facts = model.facts
         self._featurizer = make_featurizer(model)
         params = self._featurizer.params
-        self._segmenter = make_segmenter(facts)
+        self._segmenter = make_segmenter(model.metadata)
         if self._segmenter.length != model.length:
             raise ModelError(
-                f"{model.path}: its segments have {model.length} frames, its facts say {self._segmenter.length}; run "
-                "'dvc repro train'"
+                f"{model.path}: its segments have {model.length} frames, its metadata says {self._segmenter.length}; "
+                "run 'dvc repro train'"
             )
         frame_s = params.hop_length / params.sr
         if step_s is None:
@@ -113,7 +114,7 @@ class StreamingClassifier:
         self._powers = SlidingBuffer(())
         self._n_scored = 0  # segments, and with them final rows
         # Of the rows from n_scored on: sums of weighted probabilities and of weights
-        self._sums = np.zeros((2 + -(-model.length // self.step), len(facts["classes"])))
+        self._sums = np.zeros((2 + -(-model.length // self.step), len(model.metadata.classes)))
         self._weights = np.zeros(len(self._sums))
 
     @property
@@ -220,7 +221,7 @@ class StreamingClassifier:
 
     def _join(self, rows: list[ScoreGrid]) -> ScoreGrid:
         if not rows:
-            return ScoreGrid(self._n_scored, np.zeros((0, len(self.model.facts["classes"]))), np.zeros(0))
+            return ScoreGrid(self._n_scored, np.zeros((0, len(self.model.metadata.classes))), np.zeros(0))
         return ScoreGrid(
             rows[0].first,
             np.concatenate([r.probabilities.reshape(len(r), self._sums.shape[1]) for r in rows]),
@@ -229,22 +230,22 @@ class StreamingClassifier:
 
 
 def make_featurizer(model: Model) -> Featurizer:
-    """The front end of a model, from its facts. Raises `ModelError` where they contradict each other."""
-    facts = model.facts
+    """The front end of a model, from its metadata. Raises `ModelError` where that contradicts itself."""
+    metadata = model.metadata
     try:
-        params = FeaturizeParams(**facts["featurize"])
-    except (TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{model.path}: its facts hold no valid features ({reason}); run 'dvc repro train'") from None
+        params = FeaturizeParams(**metadata.featurize.model_dump())
+    except pydantic.ValidationError as error:
+        problems = describe_errors(error, within="featurize", see="the comments in params.yaml")
+        raise ModelError(f"{model.path}: its metadata is wrong: {problems}; run 'dvc repro train'") from None
     featurizer = Featurizer(params)
     for name, said, found in (
-        ("kind", facts["kind"], params.kind),
-        ("numbers a frame", model.n_features, params.n_features),
-        ("floor", np.round(facts["floor"], 3).tolist(), np.round(featurizer.floor, 3).tolist()),
+        ("kind", metadata.kind, params.kind),
+        ("numbers per frame", model.n_features, params.n_features),
+        ("floor", np.round(metadata.floor, 3).tolist(), np.round(featurizer.floor, 3).tolist()),
     ):
         if said != found:
             raise ModelError(
-                f"{model.path}: its metadata contradict each other: {name} {said}, where its parameters give "
+                f"{model.path}: its metadata contradicts itself: {name} {said}, where its parameters give "
                 f"{found}; run 'dvc repro train'"
             )
     return featurizer

@@ -1,12 +1,6 @@
-"""The model file: a `.keras` archive with one more member, `urban_ear.json`, that holds all else prediction needs.
+"""The model file: a `.keras` archive with one more member, `urban_ear.json`, the metadata that prediction needs.
 
-The facts are: `name`, `train` and `augment` (the recipe), `classes` (names in the order of the outputs), `featurize`
-(parameters, lengths in samples), `kind` (what a frame holds), `segment`, `floor`, `longest` and `scaler_mean` (which
-give the segmenter), `split` (`train`, `validation`, `test` folds), `dataset`, and `calibration` (`temperature`,
-`thresholds` by class and the validation `fold` they are fitted on, or null without one). They can be read without
-Keras.
-
-Equal weights and facts give equal bytes, so that DVC sees a change only where there is one: the time of saving, and
+Equal weights and metadata give equal bytes, so that DVC sees a change only where there is one: the time of saving, and
 numbers that come from addresses in memory, are taken out of what Keras writes.
 """
 
@@ -18,37 +12,42 @@ from typing import TYPE_CHECKING, Any
 
 from stages.lib.core.errors import ModelError
 from stages.lib.core.files import atomic_write
+from stages.lib.model.metadata import ModelMetadata, dump_metadata, parse_metadata
 
 if TYPE_CHECKING:
     import keras
 
-FACTS = "urban_ear.json"
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can name
+METADATA_MEMBER = "urban_ear.json"
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can name
 
 
-def save_model(path: Path, model: "keras.Model", facts: dict[str, Any]) -> None:
-    """Write the model with its facts to `path`, which ends in `.keras`."""
+def save_model(path: Path, model: "keras.Model", metadata: ModelMetadata) -> None:
+    """Write the model with its metadata to `path`, which ends in `.keras`."""
     with tempfile.TemporaryDirectory() as folder, atomic_write(path) as beside:
         saved = Path(folder) / "model.keras"
         model.save(saved)
         with zipfile.ZipFile(saved) as source, zipfile.ZipFile(beside, "w") as target:
             members = {name: source.read(name) for name in source.namelist()}
-            metadata = json.loads(members["metadata.json"])
-            del metadata["date_saved"]
-            members["metadata.json"] = _dump(metadata)
+            of_keras = json.loads(members["metadata.json"])
+            del of_keras["date_saved"]
+            members["metadata.json"] = _dump(of_keras)
             members["config.json"] = _dump(_renumber(json.loads(members["config.json"]), {}))
-            members[FACTS] = _dump(facts)
+            members[METADATA_MEMBER] = dump_metadata(metadata).encode()
             for name, content in sorted(members.items()):
-                target.writestr(zipfile.ZipInfo(name, LONG_AGO), content)
+                target.writestr(zipfile.ZipInfo(name, EARLIEST), content)
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """The facts of a model file. Raises `ModelError` where it is not one."""
+def read_metadata(path: Path) -> ModelMetadata:
+    """The metadata of a model file, read without Keras. Raises `ModelError` where it is not one."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read(FACTS))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+            text = archive.read(METADATA_MEMBER)
+    except (OSError, zipfile.BadZipFile, KeyError) as error:
         raise ModelError(f"{path}: not a model of this pipeline ({error}); run 'dvc repro train'") from None
+    try:
+        return parse_metadata(text)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
 
 
 def load_model(path: Path) -> "keras.Model":

@@ -1,12 +1,19 @@
 """Calibration: from what the net says to how often it is right, fitted on the validation fold."""
 
-from typing import Any
-
 import numpy as np
+import pydantic
 
 from stages.lib.model.segments import average_segments
 
 TEMPERATURES = (0.05, 20.0)  # far beyond what is ever fitted
+
+
+class Calibration(pydantic.BaseModel, frozen=True, strict=True, extra="allow"):
+    """What belongs into a model file: `thresholds` are by class name, `fold` is the one that both were fitted on."""
+
+    temperature: float
+    thresholds: dict[str, float]
+    fold: int
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -55,9 +62,9 @@ def best_threshold(scores: np.ndarray, truth: np.ndarray) -> float:
     return round(float((scores[best] + below[best]) / 2), 4)
 
 
-def calibration_facts(
+def calibrate(
     probabilities: np.ndarray, clip_rows: np.ndarray, class_ids: np.ndarray, classes: list[str], fold: int
-) -> dict[str, Any]:
-    """What goes into the model file: `temperature`, `thresholds` by class name, and the `fold` they are fitted on."""
+) -> Calibration:
+    """The calibration for the model file; arrays as `fit_calibration` takes them."""
     temperature, thresholds = fit_calibration(probabilities, clip_rows, class_ids)
-    return {"temperature": temperature, "thresholds": dict(zip(classes, thresholds, strict=True)), "fold": fold}
+    return Calibration(temperature=temperature, thresholds=dict(zip(classes, thresholds, strict=True)), fold=fold)

@@ -6,7 +6,7 @@ of the clip is left out and nothing but the clip is in. Only a clip shorter than
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +16,8 @@ from stages.lib.features.framing import n_frames
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from stages.lib.model.metadata import ModelMetadata
 
 
 @section("segment")
@@ -65,23 +67,23 @@ class Segmenter:
         return np.concatenate([segment, np.broadcast_to(self.fill, (missing, len(self.fill)))])
 
 
-def make_segmenter(facts: dict[str, Any]) -> Segmenter:
-    """The segmenter of a model, from the facts of its file (see `stages.lib.model.archive`).
+def make_segmenter(metadata: "ModelMetadata") -> Segmenter:
+    """The segmenter of a model.
 
     Where `segment.duration_s` is null a segment has the length of the longest training clip, and a longer clip makes
     several segments without overlap.
     """
-    params, featurize = SegmentParams(**facts["segment"]), facts["featurize"]
-    sr, hop_length = featurize["sr"], featurize["hop_length"]
+    params, featurize = metadata.segment, metadata.featurize
     if params.duration_s is None:
-        length = step = facts["longest"]
+        length = step = metadata.longest
     else:
-        length = n_frames(round(params.duration_s * sr), win_length=featurize["win_length"], hop_length=hop_length)
-        step = max(1, round((params.duration_s - params.overlap_s) * sr / hop_length))
+        n_samples = round(params.duration_s * featurize.sr)
+        length = n_frames(n_samples, win_length=featurize.win_length, hop_length=featurize.hop_length)
+        step = max(1, round((params.duration_s - params.overlap_s) * featurize.sr / featurize.hop_length))
     if params.pad == "repeat":
         return Segmenter(length, step, fill=None)
-    mean = np.asarray(facts["scaler_mean"], dtype=np.float32)
-    return Segmenter(length, step, fill=mean if params.pad == "mask" else np.full_like(mean, facts["floor"]))
+    mean = np.asarray(metadata.scaler_mean, dtype=np.float32)
+    return Segmenter(length, step, fill=mean if params.pad == "mask" else np.full_like(mean, metadata.floor))
 
 
 def segment_table(clips: "pd.DataFrame", segmenter: Segmenter) -> "pd.DataFrame":
