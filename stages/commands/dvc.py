@@ -1,12 +1,17 @@
 """DVC, called as a command: in one way, with its own reason shown where it fails."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from stages.lib.core.errors import EarError
+
+GRACE_S = 10  # that a command which is ended has to end itself
 
 
 def dvc(*arguments: str, folder: Path | None = None) -> str:
@@ -33,12 +38,16 @@ def failure(arguments: Sequence[str], said: str) -> EarError:
     return EarError(f"'dvc {' '.join(arguments)}' failed: {reason.removeprefix('ERROR: ')}; correct that first")
 
 
-def follow_dvc(*arguments: str, folder: Path | None = None, show: bool = True) -> tuple[int, str]:
-    """Run a command of DVC that may fail; returns its status and all that it printed, shown as it comes with `show`."""
+def follow_dvc(
+    *arguments: str, folder: Path | None = None, show: bool = True, limit_s: float | None = None
+) -> tuple[int | None, str]:
+    """Run a command of DVC that may fail; returns its status and all that it printed, shown as it comes with `show`.
+
+    After `limit_s` seconds it is ended with all that it started, and the status is None.
+    """
     if show:
         print(f"dvc {' '.join(arguments)}" + (f" in {folder}" if folder else ""), flush=True)
-    lines = []
-    with subprocess.Popen(
+    process = subprocess.Popen(
         ["dvc", *arguments],
         cwd=folder,
         env=_environment(),
@@ -47,13 +56,52 @@ def follow_dvc(*arguments: str, folder: Path | None = None, show: bool = True) -
         text=True,
         encoding="utf-8",
         errors="replace",
-    ) as process:
+        start_new_session=True,  # so that it can be ended with the stage that it runs
+    )
+    ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        _end_session(process)
+
+    timer = threading.Timer(limit_s or 0, end)
+    if limit_s is not None:
+        timer.start()
+    lines = []
+    try:
         for line in process.stdout or ():
             lines.append(line)
             if show:
                 sys.stdout.write(line)
                 sys.stdout.flush()
-    return process.returncode, "".join(lines)
+        process.wait()
+    except BaseException:  # Control-C does not reach another session
+        _end_session(process)
+        raise
+    finally:
+        timer.cancel()
+    return None if ended.is_set() else process.returncode, "".join(lines)
+
+
+def _end_session(process: "subprocess.Popen[str]") -> None:
+    """End a process and all of its session: politely, and after some seconds in any case."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+
+
+def outputs_not_to_push() -> set[str]:
+    """The outputs of the pipeline with `push: false` in dvc.yaml: paths relative to the current folder."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        return {
+            Path(output.fs_path).relative_to(Path.cwd().resolve()).as_posix()
+            for output in repo.index.outs
+            if not output.can_push
+        }
 
 
 def _environment() -> dict[str, str]:

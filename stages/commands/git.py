@@ -32,10 +32,9 @@ def git(*arguments: str, folder: Path | None = None, environment: Mapping[str, s
 
 def git_bytes(*arguments: str, folder: Path | None = None, environment: Mapping[str, str] | None = None) -> bytes:
     """As `git`, but the bytes as they are."""
-    command = ["git", *map(os.fsencode, arguments)]
-    settings = os.environ | {"LC_ALL": "C.UTF-8"} | (environment or {})  # reasons in English, names in UTF-8
+    settings = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}  # reasons in English, names in UTF-8
     try:
-        done = subprocess.run(command, cwd=folder, env=settings, capture_output=True, check=False)
+        done = subprocess.run(["git", *arguments], cwd=folder, env=settings, capture_output=True, check=False)
     except FileNotFoundError:
         if folder is not None and not folder.is_dir():
             raise GitError(arguments[0], f"{folder}: no such folder") from None

@@ -60,7 +60,7 @@ def test_the_first_run_creates_the_second_updates_the_third_changes_nothing(site
     (comment,) = site.comments
     assert comment["issue"] == 7
     assert comment["body"].startswith("<!-- urban-ear-report -->\n## Accuracy 0.926 → 0.815")
-    assert "5 recognised only here" in comment["body"]
+    assert "5 clips recognised only here" in comment["body"]
     assert "[artefact of the run](https://github.com/team/ear/actions/runs/1)" in comment["body"]
 
 
@@ -88,9 +88,19 @@ def test_a_fork_is_found_by_its_branch_and_commit(site, post):
 
 def test_a_fork_that_was_deleted_and_a_branch_that_moved_on_get_nothing(site, post):
     site.open_pull(1, "e" * 40)
-    site.pulls.append({"number": 2, "head": {"sha": HEAD, "ref": "topic", "repo": None}})
-    assert post() == f"no open pull request of team/ear has {HEAD} as its last commit; nothing posted"
+    site.pulls.append({"number": 2, "head": {"sha": HEAD, "ref": "topic", "repo": None}, "base": {"ref": "main"}})
+    assert post() == f"no open pull request of team/ear into main has {HEAD} as its last commit; nothing posted"
     assert site.writes() == []
+
+
+def test_of_two_pull_requests_from_one_branch_it_is_the_one_into_the_base_of_the_run(site, post):
+    """As for a fix that goes into main and, ported back, into a release."""
+    site.open_pull(6, HEAD, base="release")
+    site.open_pull(7, HEAD)
+    assert post() == "comment created on pull request 7"
+    assert post(dataclasses.replace(FACTS, base_name="origin/release")) == "comment created on pull request 6"
+    assert [comment["issue"] for comment in site.comments] == [7, 6]
+    assert "nothing posted" in post(dataclasses.replace(FACTS, base_name="origin/other"))
 
 
 def test_a_commit_of_results_on_top_is_still_the_same_pull_request(site, post):
@@ -123,15 +133,15 @@ def test_pictures_are_shown_from_where_they_are_kept(site, post, state):
     body = site.comments[0]["body"]
     if expected is None:
         assert "![" not in body
-        assert "they are in the artefact" in body
+        assert "see them in the artefact" in body
     else:
         old, new = expected
         assert f"| ![old](https://github.com/{old}/{path}) | ![new](https://github.com/{new}/{path}) |" in body
 
 
 def test_text_of_others_does_nothing(site, post):
-    site.open_pull(7, HEAD, repository="stranger/ear")
     evil = "</code></details>@team ![x](https://evil.example/x.png) <!-- urban-ear-report -->\n# Approved\n`|\\"
+    site.open_pull(7, HEAD, repository="stranger/ear", base=evil)
     params = [dataclasses.replace(FACTS.params[0], key=evil, old=evil)]
     post(dataclasses.replace(FACTS, base_name=evil, params=params, not_compared=evil), "stranger/ear")
     body = site.comments[0]["body"]

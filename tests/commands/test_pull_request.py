@@ -6,18 +6,22 @@ import os
 import re
 import subprocess
 import sys
+import urllib.parse
 from pathlib import Path
 
 import cmarkgfm
 import pandas as pd
 import pytest
+import yaml
 
-from helpers.facts import BASE, FACTS, cells, row_of
+from helpers.facts import BASE, FACTS, HEAD, cells, row_of
 from helpers.repository import GIT_IDENTITY, ROOT
 from stages.commands.compare.paired_test import compare
+from stages.commands.lock import differences
 from stages.commands.pull_request import report
 from stages.commands.pull_request.collect import (
-    differences,
+    clip_changes,
+    is_only_machine,
     metric_changes,
     param_changes,
     read_json_output,
@@ -27,14 +31,16 @@ from stages.commands.pull_request.collect import (
 )
 from stages.commands.pull_request.markdown import (
     MAX_CHARACTERS,
+    MAX_ROWS,
     Change,
     ClassChange,
+    ClipChange,
     Metric,
     Picture,
     Stage,
     code,
-    direction,
     number,
+    quote,
     read_facts,
     render,
     table,
@@ -45,40 +51,81 @@ from stages.lib.core.errors import DataError, EarError
 
 
 def markdown(facts=FACTS, **changes):
-    return render(dataclasses.replace(facts, **changes), picture_url=lambda picture, side: f"{side}/{picture.path}")
+    return render(
+        dataclasses.replace(facts, **changes), picture_url=lambda picture, side: quote(f"{side}/{picture.path}")
+    )
 
 
-def test_the_report_says_what_changed_what_ran_and_whether_it_is_chance():
+def page(text):
+    """As GitHub's own parser reads it, with its links of bare addresses."""
+    return cmarkgfm.github_flavored_markdown_to_html(text)
+
+
+def test_the_report_says_what_changed_what_ran_and_whether_it_is_significant():
     text = markdown()
-    assert text.startswith("## Accuracy 0.926 → 0.815: ▼ worse, more than chance, *p* 0.033\n")
+    assert text.startswith("## Accuracy 0.926 → 0.815: ▼ worse (p 0.033)\n")
+    assert (
+        f"Compared: `{HEAD[:9]}` (here), with results that it does not hold yet, and `{BASE[:9]}` (base), the last "
+        "commit shared with `origin/main`, run here too, on 81 clips from 36 sources of test fold 10.\n"
+    ) in text
     assert row_of(text, "featurize.n_mels") == ["featurize.n_mels", "150", "64"]
     assert row_of(text, "accuracy") == [
-        "accuracy", "0.926", "0.815", "-0.111", "-0.241 to -0.012", "▼ worse, more than chance, p 0.033",
+        "accuracy", "0.926", "0.815", "-0.111", "-0.241 to -0.012", "▼ worse (p 0.033)",
     ]  # fmt: skip
-    assert row_of(text, "log_loss")[-1] == "▲ better, could be chance, p 0.093"
-    assert row_of(text, "calibration_error")[1:] == ["–", "0.100", "", "", "new"]
-    assert row_of(text, "roc_auc")[-1] == "removed"
-    assert row_of(text, "accuracy_low") == ["accuracy_low", "0.840", "0.690", "-0.150"]  # no direction, no verdict
+    assert row_of(text, "log_loss")[-1] == "no significant difference (p 0.093)"
     assert row_of(text, "featurize") == ["featurize", "ran", "ran", "featurize.n_mels"]
     assert row_of(text, "train") == ["train", "from the cache", "ran", "data/features"]
-    assert row_of(text, "siren")[2:] == ["██████████ 1.00", "█████░░░░░ 0.50", "-0.500", "more than chance"]
+    assert row_of(text, "siren")[2:] == ["██████████ 1.000", "█████░░░░░ 0.500", "-0.500", "significant (p 0.020)"]
+    assert "corrected for the 2 classes (Holm)" in text
     assert all(row[0] != "dog_bark" for row in cells(text))
     assert "![old](old/metrics/evaluate/confusion.png) | ![new](new/metrics/evaluate/confusion.png)" in text
-    assert "3 recognised only here, 12 only by the base" in text
-    assert "12 metrics did not move" in text
+    assert "12 metrics did not change" in text
+    assert "Not up to date" not in text
+    assert "[!" not in text
+
+
+def test_what_is_not_tested_is_folded_and_has_no_verdict():
+    text = markdown()
+    shown, folded = text.split("<summary>4 other numbers, not tested</summary>")
+    assert row_of(folded, "accuracy_low") == ["accuracy_low", "0.840", "0.690", "-0.150"]
+    assert row_of(folded, "n_clips") == ["n_clips", "80", "81", "+1"]
+    assert row_of(folded, "calibration_error") == ["calibration_error", "–", "0.100", ""]
+    assert row_of(folded, "roc_auc") == ["roc_auc", "0.990", "–", ""]
+    assert "▲" not in folded
+    assert "▼" not in folded
+    assert all(row[0] != "accuracy_low" for row in cells(shown))
 
 
 @pytest.mark.parametrize(
-    ("name", "sign"),
+    ("name", "old", "new", "p", "verdict"),
     [
-        ("accuracy", 1), ("segment_balanced_accuracy", 1), ("macro_f1", 1), ("event_f1", 1), ("roc_auc", 1),
-        ("segment_average_precision", 1), ("log_loss", -1), ("validation_log_loss", -1), ("calibration_error", -1),
-        ("accuracy_low", 0), ("macro_f1_high", 0), ("accuracy_std", 0), ("n_clips", 0), ("hours", 0),
-        ("n_accepted_by_class.accuracy", 0), ("accuracylike", 0), ("accuracy_error_rate", 0),
+        ("log_loss", 0.4, 0.3, 0.0499, "▲ better (p 0.050)"),
+        ("log_loss", 0.3, 0.4, 0.01, "▼ worse (p 0.010)"),
+        ("macro_f1", 0.3, 0.4, 0.0001, "▲ better (p < 0.001)"),
+        ("macro_f1", 0.998, 0.998, 0.5, "no significant difference (p 0.500)"),
+        ("macro_f1", 0.3, 0.4, 0.05, "no significant difference (p 0.050)"),
     ],
-)  # fmt: skip
-def test_the_better_direction_is_known_by_name(name, sign):
-    assert direction(name) == sign
+)
+def test_a_verdict_knows_which_way_a_score_is_better_and_the_level(name, old, new, p, verdict):
+    text = markdown(metrics=[Metric("metrics/evaluate.json", name, old, new, -1, 1, p)])
+    assert row_of(text, name)[-1] == verdict
+    assert text.splitlines()[0].endswith(f": {verdict}")
+
+
+def test_clips_that_changed_sides_are_named_with_what_both_predicted():
+    text = markdown()
+    assert "<summary>3 clips recognised only here, 12 only by the base</summary>" in text
+    assert row_of(text, "fold10/a.wav") == ["fold10/a.wav", "siren", "siren", "dog_bark"]
+    assert "sounds/" not in text
+    linked = render(
+        FACTS,
+        picture_url=lambda picture, side: None,
+        sound_url=lambda clip: f"sounds/{clip}",
+        page_url="https://example.org/run",
+    )
+    assert "| [`fold10/b.wav`](sounds/fold10/b.wav) | `dog_bark` |" in linked
+    assert "[`fold10/a.wav`]" not in linked  # its recording is not there
+    assert "They can be heard in the artefact of the run" in linked
 
 
 HOSTILE = [
@@ -104,13 +151,38 @@ HOSTILE = [
 def test_a_name_is_shown_as_it_is_and_does_nothing(name):
     text = table(["name", "next"], [[code(name), "x"]])
     assert cells(text)[1] == [name, "x"]
-    page = cmarkgfm.github_flavored_markdown_to_html(text)
-    assert set(re.findall(r"<(\w+)", page)) <= {"table", "thead", "tbody", "tr", "th", "td", "code"}
+    assert set(re.findall(r"<(\w+)", page(text))) <= {"table", "thead", "tbody", "tr", "th", "td", "code"}
 
 
-def test_names_of_classes_with_pipes_and_backticks_keep_their_row():
-    for name in HOSTILE[:6]:
-        assert row_of(markdown(classes=[ClassChange(name, 9, 1.0, 0.0, 0.5)]), name)[1] == "9"
+EVIL = "Approved_by_the_maintainers_merge_it_see_www.evil.example.com"
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, EVIL, "https://evil.example.com", "@team/all", "a@evil.example.com", "#1"])
+def test_no_name_of_the_facts_leaves_its_code_wherever_it_stands(name):
+    """Facts are of anyone, and GitHub makes links of bare addresses and of mentions outside of code."""
+    text = markdown(
+        base_name=name,
+        stale=[name],
+        params=[Change(name, name, name, name), Change("b.yaml", name, None, name)],
+        stages=[Stage(name, "failed", "ran", [name]), Stage(name, "ran", "", [], other_machine=True)],
+        metrics=[Metric(name, name, 0.1, 0.2, -1, 1, 0.01), Metric(name, name, 0.1, None)],
+        not_compared=name,
+        clips=[ClipChange(name, name, name, name, has_sound=True)],
+        classes=[ClassChange(name, 9, 1.0, 0.0, 0.5)],
+        pictures=[Picture(f"metrics/{name}/x.png", True, True, True, True)],
+    )
+    outside = re.sub(r'<code>.*?</code>|src="[^"]*"', "", page(text), flags=re.DOTALL)
+    assert not re.search("evil|example|onerror|everyone|team|#1|<a ", outside)
+    assert row_of(text, name)[1:]
+
+
+def test_only_a_known_score_is_named_in_the_heading():
+    metric = Metric("metrics/evaluate.json", EVIL, 0.1, 0.2, 0.05, 0.15, 0.001)
+    text = markdown(metrics=[metric])
+    assert text.startswith("## Results\n")
+    assert row_of(text, EVIL)[:3] == [EVIL, "0.100", "0.200"]
+    assert "<a " not in page(text)
+    assert markdown(metrics=[metric, *FACTS.metrics]).startswith("## Accuracy")
 
 
 def test_control_characters_and_long_names_are_cut():
@@ -123,52 +195,106 @@ STATES = {
     "a failed stage": (
         {"stages": [Stage("train", "failed", "", []), Stage("evaluate", "not run", "", [])], "metrics": []},
         ["## Stage `train` failed", "| `train` | **failed** |", "| `evaluate` | not run |"],
+        ["base, here"],
+    ),
+    "a stage that took too long": (
+        {"stages": [Stage("train", "timed out", "", [])]},
+        ["## Stage `train` was stopped at the time limit", "| `train` | **stopped at the time limit** |"],
+        ["failed"],
+    ),
+    "a base that failed": (
+        {"stages": [Stage("train", "ran", "failed", ["x"])]},
+        ["## Accuracy", "which could not be run here, so with the results that it holds", "| ran | **failed** |"],
+        ["## Stage `"],
     ),
     "a base without metrics": (
         {"metrics": [Metric("m.json", "accuracy", None, 0.5)], "not_compared": "the base: has no x.csv", "n_clips": 0},
-        ["The base has no metrics to compare with", "could not be judged: `the base: has no x.csv`"],
+        ["The base has no metrics to compare with", "could not be tested: `the base: has no x.csv`", "## Results"],
+        ["There are no metrics here"],
+    ),
+    "a base with a metric less": (
+        {"metrics": [Metric("m.json", "accuracy", None, 0.5), Metric("m.json", "log_loss", 0.1, 0.5)]},
+        [],
+        ["The base has no metrics", "There are no metrics here"],
     ),
     "no metrics here": (
         {"metrics": [Metric("m.json", "accuracy", 0.5, None)], "not_compared": "no", "n_clips": 0},
         ["There are no metrics here"],
+        ["The base has no metrics"],
     ),
-    "nothing moved": (
-        {"metrics": [], "params": [], "classes": [], "pictures": [], "stages": [Stage("train", "", "", [])]},
-        ["## No metric moved", "**Parameters**: none changed", "12 metrics did not move", "none differs from the base"],
+    "nothing changed": (
+        {name: [] for name in ("metrics", "params", "classes", "clips", "pictures", "stages")},
+        [
+            "## No metric changed",
+            "**Parameters**: none changed",
+            "12 metrics did not change",
+            "**Stages**: none differs",
+        ],
+        ["<details>"],
     ),
-    "out of date": ({"stale": ["train"]}, ["Not up to date: `train`. The results are of an older state"]),
-    "other libraries": ({"libraries": True}, ["Both were run with those of the new one"]),
-    "base of another machine": (
-        {"stages": [Stage("train", "ran", "", [])]},
-        ["The base was not run here: another machine"],
+    "out of date": (
+        {"stale": ["train"]},
+        ["Not up to date: `train`. The results are of an older state"],
+        [],
+    ),
+    "other libraries": ({"libraries": True}, ["Both were run with those of the new one"], ["may come of that"]),
+    "other libraries, base not run": (
+        {"libraries": True, "stages": [Stage("train", "ran", "", [])]},
+        ["Some of what changed may come of that", "The base was not run here: another machine"],
+        ["Both were run"],
     ),
     "a base from the cache": (
         {"stages": [Stage("train", "cached", "cached", [])]},
-        [f"against `{BASE[:9]}`, from the cache: the last"],
+        ["the last commit shared with `origin/main`, with results from the cache, on 81 clips"],
+        [],
+    ),
+    "several folds": ({"folds": [1, 2]}, ["36 sources of test folds 1, 2."], []),
+    "another machine alone": (
+        {
+            "only_machine": True,
+            "stages": [Stage("train", "", "", [], True), Stage("evaluate", "", "", ["data/models"])],
+        },
+        [
+            "## Accuracy 0.926 → 0.815 on another machine, with nothing else changed\n",
+            "> `train` gave other outputs from the same parameters, code and data. Another processor or other versions",
+            "no difference below comes from a change of this repository.",
+            "| `train` | nothing, but gave other outputs |",
+        ],
+        ["worse (p 0.033)\n\nCompared"],
+    ),
+    "another machine among changes": (
+        {"stages": [Stage("scale", "", "", [], True), Stage("train", "", "", ["train.epochs"])]},
+        ["## Accuracy 0.926 → 0.815: ▼ worse", "> `scale` gave other outputs", "part of what differs below comes from"],
+        ["nothing else"],
     ),
     "params of two files": (
         {"params": [Change("a.yaml", "k", None, "1"), Change("b.yaml", "k", "1", None)]},
         ["| `a.yaml: k` | – | `1` |", "| `b.yaml: k` | `1` | – |"],
+        [],
     ),
     "a new picture": (
         {"pictures": [Picture("metrics/a.png", False, True, True, True)]},
-        ["| – | ![new](new/metrics/a.png) |"],
+        ["| – | ![new](new/metrics/a.png) |", "<summary>1 picture that changed</summary>"],
+        [],
     ),
+    "facts that were left out": ({"n_left_out": 3}, ["3 facts were too long, too many or malformed"], []),
 }
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_states_are_said(state):
-    changes, expected = STATES[state]
+    changes, expected, absent = STATES[state]
     text = markdown(**changes)
     for part in expected:
         assert part in text
+    for part in absent:
+        assert part not in text
 
 
 def test_pictures_that_no_address_shows_are_left_to_the_artefact():
     text = render(FACTS, picture_url=lambda picture, side: None, page_url="https://example.org/run")
     assert "![" not in text
-    assert "**Pictures**: 1 changed; they are in the artefact" in text
+    assert "**Pictures**: 1 picture changed; see them in the artefact" in text
     assert "[artefact of the run](https://example.org/run)" in text
 
 
@@ -185,14 +311,42 @@ def test_the_report_stays_below_the_limit_of_github():
     assert "A part is left out" in text
     assert text.endswith("which anyone can run in a clone.\n")
     assert "… and 2960 more." in table(["a"], [["b"]] * 3000)
+    assert table(["a"], [["b"]] * 3000).count("| b |") == MAX_ROWS
+
+
+def test_parts_that_fit_each_and_not_together_are_left_out_from_the_end():
+    """Each is some 25,000 characters long, so two fit; the room that the third would need is used by what is small."""
+    name = "\\" * 120
+    rows = {
+        "params": [Change("params.yaml", f"{i}{name}", "1", "2") for i in range(38)],
+        "stages": [Stage(f"{i}{name}", "ran", "ran", []) for i in range(38)],
+        "classes": [ClassChange(f"{i}{name}", 9, 0.1, 0.2, 0.5) for i in range(38)],
+    }
+    sizes = {key: len(markdown(**{key: value})) - len(markdown(**{key: []})) for key, value in rows.items()}
+    assert all(20_000 < size < 28_000 for size in sizes.values())
+    text = markdown(**rows)
+    assert 40_000 < len(text) < MAX_CHARACTERS
+    assert "### Parameters" in text
+    assert "### Stages" in text
+    assert "Recall of the 38 classes" not in text
+    assert "1 picture that changed" in text  # small, so it still has room
+    assert "A part is left out" in text
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, "–"), (1.0, "1"), (0.5, "0.500"), (0.00123, "0.0012"), (1e-9, "1e-09"), (810, "810"), (1e12, "1e+12")],
-)
-def test_numbers_are_short(value, expected):
+    [
+        (None, "–"), (1.0, "1.000"), (0.5, "0.500"), (0.0, "0.000"), (0.00123, "0.001"), (0.00049, "0.00049"),
+        (-0.000012, "-0.000012"), (1e-9, "1.0e-09"), (810.25, "810.250"), (12345.0, "12,345.000"),
+    ],
+)  # fmt: skip
+def test_numbers_have_one_style(value, expected):
     assert number(value) == expected
+
+
+def test_counts_have_no_decimals():
+    assert number(12345, whole=True) == "12,345"
+    assert number(-3, whole=True, sign=True) == "-3"
 
 
 def test_facts_are_read_as_they_were_written():
@@ -203,7 +357,6 @@ def changed(**changes):
     return json.dumps(json.loads(write_facts(FACTS)) | changes)
 
 
-METRIC = dataclasses.asdict(FACTS.metrics[0])
 REFUSED = {
     "no JSON": ("<html>", "not JSON"),
     "deep": ("[" * 200_000, "not JSON"),
@@ -211,39 +364,80 @@ REFUSED = {
     "a missing key": ("{}", r"facts: expected exactly the keys"),
     "a key too many": (changed(body="# hello"), r"facts: expected exactly the keys"),
     "a branch for a commit": (changed(base="main"), r"facts\.base: 'main', expected the 40 digits of a commit"),
+    "text behind a commit": (changed(base="a" * 40 + ") [x](https://b.example"), r"facts\.base: 'aa.*expected the 40"),
+    "a line end behind a commit": (changed(head="a" * 40 + "\n"), r"facts\.head: 'aa.*expected the 40 digits"),
     "a number for text": (changed(base_name=1), r"facts\.base_name: expected str"),
     "text for a flag": (changed(libraries="no"), r"facts\.libraries: expected bool"),
     "a flag for a number": (changed(n_clips=True), r"facts\.n_clips: expected int"),
-    "a negative count": (changed(n_clips=-1), r"facts\.n_clips: too long or too great"),
-    "long text": (changed(base_name="x" * 3000), r"facts\.base_name: too long"),
-    "NaN": (changed(metrics=[METRIC | {"new": float("nan")}]), r"facts\.metrics\[0\]\.new: expected a finite number"),
-    "infinite": (changed(metrics=[METRIC | {"p": float("inf")}]), r"facts\.metrics\[0\]\.p: expected a finite"),
-    "a long list": (changed(stale=["x"] * 6000), r"facts\.stale: expected a list of at most 5,000"),
-    "another run": (
-        changed(stages=[dataclasses.asdict(Stage("a", "won", "", []))]),
-        r"stages\[0\]: 'won', expected",
-    ),
-    "Markdown in the name of a metric": (
-        changed(metrics=[dataclasses.asdict(Metric("m.json", "x [a](https://b.example) @org", 0.1, 0.2, p=0.01))]),
-        r"metrics\[0\]: 'x \[a\]\(https://b\.example\) @org', expected letters",
-    ),
-    "a path upwards": (
-        changed(pictures=[dataclasses.asdict(Picture("metrics/../x.png", True, True, True, True))]),
-        r"pictures\[0\]: 'metrics/\.\./x\.png', expected metrics/",
-    ),
-    "an address": (
-        changed(pictures=[dataclasses.asdict(Picture("metrics/a.png) [x](https://b.png", True, True, True, True))]),
-        r"expected metrics/",
-    ),
+    "a negative count": (changed(n_clips=-1), r"facts\.n_clips: -1, expected a count"),
+    "text for a list": (changed(stale="train"), r"facts\.stale: expected a list"),
     "too much": ("x" * 2_000_001, r"2,000,001 characters, at most 2,000,000"),
 }
 
 
-@pytest.mark.parametrize("fault", REFUSED)
-def test_facts_that_are_none_are_refused(fault):
-    text, message = REFUSED[fault]
+@pytest.mark.parametrize("case", REFUSED)
+def test_facts_that_are_none_are_refused(case):
+    text, message = REFUSED[case]
     with pytest.raises(DataError, match=message):
         read_facts(text)
+
+
+METRIC = dataclasses.asdict(FACTS.metrics[0])
+PICTURE = dataclasses.asdict(FACTS.pictures[0])
+LEFT_OUT = {
+    "NaN": ("metrics", METRIC | {"new": float("nan")}),
+    "infinite": ("metrics", METRIC | {"p": float("inf")}),
+    "a metric that is text": ("metrics", METRIC | {"old": "0.9"}),
+    "a key too many": ("metrics", METRIC | {"html": "<b>"}),
+    "another run": ("stages", dataclasses.asdict(Stage("a", "won", "", []))),
+    "a path upwards": ("pictures", PICTURE | {"path": "metrics/../x.png"}),
+    "a path elsewhere": ("pictures", PICTURE | {"path": "/metrics/x.png"}),
+    "no picture": ("pictures", PICTURE | {"path": "metrics/x.html"}),
+    "a negative fold": ("folds", -1),
+    "no stage": ("stale", {}),
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_one_item_that_is_no_fact_costs_itself_alone_and_is_counted(case):
+    field, item = LEFT_OUT[case]
+    facts = read_facts(changed(**{field: [item, *json.loads(write_facts(FACTS))[field]]}))
+    assert facts == dataclasses.replace(FACTS, n_left_out=1)
+
+
+def test_facts_that_are_too_long_are_cut_at_writing_so_that_they_can_be_read():
+    long = dataclasses.replace(
+        FACTS,
+        not_compared="because " + "x" * 3_000,
+        params=[Change("params.yaml", "classes", None, json.dumps(list(range(700))))],
+        metrics=[*FACTS.metrics, Metric("m.json", "loss", 0.1, float("nan"))],
+        stale=[f"stage{i}" for i in range(6_000)],
+    )
+    facts = read_facts(write_facts(long))
+    assert len(facts.not_compared) == 2_000
+    assert facts.not_compared.endswith("…")
+    assert facts.params[0].new.startswith("[0, 1, 2")
+    assert facts.metrics == FACTS.metrics
+    assert len(facts.stale) == 5_000
+    assert facts.n_left_out == 1_001
+    assert "1001 facts were too long" in markdown(facts)
+
+
+def test_facts_of_more_than_can_be_read_lose_the_ends_of_their_lists():
+    many = [Change("params.yaml", f"{i}" + "é" * 1_900, "1", "2") for i in range(3_000)]
+    facts = read_facts(write_facts(dataclasses.replace(FACTS, params=many)))
+    assert len(facts.params) + facts.n_left_out == 3_000
+    assert facts.metrics == FACTS.metrics
+
+
+def test_an_address_is_quoted_whatever_the_letters_of_a_path():
+    path = "metrics/Straße (neu)/日本 [x](evil.example) www.evil.example.png"
+    facts = dataclasses.replace(FACTS, pictures=[Picture(path, True, True, True, True)])
+    assert read_facts(write_facts(facts)) == facts
+    html_text = page(render(facts, picture_url=lambda picture, side: quote(picture.path)))
+    sources = re.findall(r'src="([^"]*)"', html_text)
+    assert [urllib.parse.unquote(source) for source in sources] == [path, path]
+    assert "<a " not in html_text
 
 
 LOG = """\
@@ -278,6 +472,41 @@ def test_stages_say_what_they_were_run_with():
     assert differences(None, None) == []
     rows = stage_changes(["a", "b"], {"a": old, "b": old}, {"a": old, "b": old}, {"a": "ran"}, {})
     assert rows == [Stage("a", "ran", "", []), Stage("b", "not run", "", [])]
+
+
+def lock_of(machine, epochs=1):
+    """A lock of two stages, of which the first gives other outputs on another machine."""
+    model = {"path": "data/models", "hash": "md5", "md5": f"{machine} {epochs}"}
+    return {
+        "train": {"cmd": "t", "params": {"params.yaml": {"train": {"epochs": epochs}}}, "outs": [model]},
+        "evaluate": {
+            "cmd": "e",
+            "deps": [model],
+            "outs": [{"path": "metrics", "md5": f"scores of {machine} {epochs}"}],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "other_machine", "only_machine"),
+    [
+        (lock_of("amd"), lock_of("intel"), [True, False], True),
+        (lock_of("amd"), lock_of("amd"), [False, False], False),
+        (lock_of("amd"), lock_of("intel", epochs=2), [False, False], False),
+        (
+            lock_of("amd"),
+            {**lock_of("intel"), "evaluate": lock_of("intel")["evaluate"] | {"cmd": "x"}},
+            [True, False],
+            False,
+        ),
+        ({}, lock_of("intel"), [False, False], False),
+    ],
+    ids=["another machine", "the same", "a parameter", "both", "a first run"],
+)
+def test_other_outputs_of_the_same_are_told_from_those_of_a_change(old, new, other_machine, only_machine):
+    rows = stage_changes(["train", "evaluate"], old, new, {}, {})
+    assert [row.other_machine for row in rows] == other_machine
+    assert is_only_machine(rows, new) == only_machine
 
 
 def test_diffs_of_dvc_become_changes():
@@ -319,6 +548,13 @@ def test_tested_metrics_come_first_with_their_p():
     ]
 
 
+def test_clips_that_changed_sides_are_those_of_the_comparison_lost_ones_first():
+    comparison = compare(predictions([1, 1, 1, 0, 0, 0]), predictions([0, 0, 1, 1, 0, 0]), n_draws=10)
+    lost, gained = [ClipChange(f"c{i}", "a", "a", "b") for i in (0, 1)], [ClipChange("c3", "a", "b", "a")]
+    assert clip_changes(comparison, 5) == lost + gained
+    assert clip_changes(comparison, 1) == lost[:1] + gained
+
+
 # The command, on repositories that have results but no pipeline to run; DVC's diffs are read out of Git by a stand-in.
 
 
@@ -352,7 +588,7 @@ def fake_diff(*command):
     """What `dvc metrics diff` and `dvc params diff` say of a state of `write_state`."""
     kind, revision = command[0], command[-1]
     path = report.SCORES if kind == "metrics" else PARAMS
-    old, new = (report.yaml.safe_load(report.read_or_none(at, path) or "{}") for at in (revision, "workspace"))
+    old, new = (yaml.safe_load(report.read_or_none(at, path) or "{}") for at in (revision, "workspace"))
     if kind == "params":
         old, new = ({f"featurize.{k}": v for k, v in each.get("featurize", {}).items()} for each in (old, new))
     names = old | new
@@ -384,12 +620,13 @@ def test_a_branch_is_reported(repository, capsys):
     write_state(n_mels=64, right=(0,) * 12, picture=b"new")
     head = commit("fewer bands")
     text = printed(capsys, "main")
-    assert text.startswith("## Accuracy 1 → 0: ▼ worse, more than chance, *p* ")
-    assert f"`{head[:9]}`, with the results that it holds, against" in text
+    assert text.startswith("## Accuracy 1.000 → 0.000: ▼ worse (p < 0.001)")
+    assert f"Compared: `{head[:9]}` (here), with the results that it holds, and `" in text
     assert row_of(text, "featurize.n_mels") == ["featurize.n_mels", "150", "64"]
     assert row_of(text, "featurize") == ["featurize", "featurize.n_mels"]
-    assert "0 recognised only here, 12 only by the base" in text
-    assert "**Pictures**: 1 changed" in text
+    assert "0 clips recognised only here, 12 only by the base" in text
+    assert row_of(text, "c0") == ["c0", "a", "a", "b"]
+    assert "**Pictures**: 1 picture changed" in text
     assert printed(capsys, "main") == text
 
 
@@ -397,7 +634,7 @@ def test_the_workspace_is_reported_before_it_is_committed(repository, capsys):
     write_state(right=(0,) + (1,) * 11)
     text = printed(capsys, "main")
     assert "with results that it does not hold yet" in text
-    assert "▼ worse, could be chance" in text
+    assert "no significant difference" in text
 
 
 def test_a_base_that_moved_on_changes_nothing(repository, capsys):
@@ -420,15 +657,15 @@ def test_a_base_without_results_is_said(repository, capsys):
     commit("results")
     text = printed(capsys, "bare")
     assert "The base has no metrics to compare with" in text
-    assert re.search(r"could not be judged: `[0-9a-f]{40}: has no metrics/evaluate/predictions\.csv", text)
+    assert re.search(r"could not be tested: `[0-9a-f]{40}: has no metrics/evaluate/predictions\.csv", text)
     assert row_of(text, "featurize") == ["featurize", "a new stage"]
 
 
 def test_new_and_removed_metrics_are_said(repository, capsys):
     write_state(metrics={"macro_f1": 0.5})
     text = printed(capsys, "main")
-    assert row_of(text, "accuracy")[1:3] + row_of(text, "accuracy")[-1:] == ["1", "–", "removed"]
-    assert row_of(text, "macro_f1")[-1] == "new"
+    assert row_of(text, "accuracy") == ["accuracy", "1.000", "–", ""]
+    assert row_of(text, "macro_f1") == ["macro_f1", "–", "0.500", ""]
 
 
 def test_a_failed_run_is_said_with_what_there_is(repository, capsys):
@@ -453,7 +690,7 @@ def test_results_of_the_base_that_were_made_here_are_compared(repository, capsys
     text = printed(capsys, "main", "--rerun", "rerun.json", "--out", "out")
     text = Path("out/report.md").read_text()
     assert row_of(text, "accuracy")[1:3] == ["0.500", "0.583"]
-    assert f"against `{git('rev-parse', 'main')[:9]}`, run here too" in text
+    assert f"and `{git('rev-parse', 'main')[:9]}` (base), the last commit shared with `main`, run here too" in text
     facts = read_facts(Path("out/facts.json").read_text())
     assert facts.pictures == [Picture("metrics/evaluate/confusion.png", True, True, False, True)]
     for side, content in (("old", b"other machine"), ("new", b"new")):

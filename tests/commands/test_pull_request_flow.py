@@ -202,8 +202,8 @@ def test_the_first_run_measures_both_and_creates_the_comment(team):
     assert row_of(comment, "featurize.n_mels") == ["featurize.n_mels", "40", "20"]
     # Machine 2 recognises other clips than machine 1 did, on which the base was committed: both are of machine 2.
     assert row_of(comment, "accuracy")[1:4] == ["0.733", "0.467", "-0.267"]
-    assert "▼ worse, more than chance" in row_of(comment, "accuracy")[-1]
-    assert f"against `{team.base[:9]}`, run here too" in comment
+    assert row_of(comment, "accuracy")[-1].startswith("▼ worse (p ")
+    assert f"and `{team.base[:9]}` (base), the last commit shared with `origin/main`, run here too" in comment
     assert row_of(comment, "features")[1:] == ["ran", "ran", "featurize.n_mels"]
     assert row_of(comment, "evaluate")[1:] == ["ran", "ran", "data"]
     assert row_of(comment, "gun|shot")[1] == "30"
@@ -304,5 +304,7 @@ def test_a_branch_that_moved_on_is_not_overwritten(team):
         check=False,
     )
     assert status == 1
-    assert re.search(rf"error: topic: has moved on since {sha}, or is protected; the results are in refs/reports", said)
+    assert re.search(
+        rf"error: topic: the results of {sha} cannot be pushed there \(\[rejected\].*\); they are in refs/reports", said
+    )
     assert team.git("rev-parse", "refs/heads/topic") == before

@@ -20,10 +20,10 @@ class StandIn:
         self.address = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
-    def open_pull(self, number, sha, branch="topic", repository=None):
+    def open_pull(self, number, sha, branch="topic", repository=None, base="main"):
         repository = repository or self.repository
         head = {"sha": sha, "ref": branch, "repo": {"full_name": repository}}
-        self.pulls.append({"number": number, "head": head})
+        self.pulls.append({"number": number, "head": head, "base": {"ref": base}})
 
     def add_comment(self, number, body, login=BOT):
         self.comments.append({"id": len(self.comments) + 1, "issue": number, "body": body, "user": {"login": login}})

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from stages.commands.compare.paired_test import Comparison
-from stages.commands.pull_request.markdown import Change, ClassChange, Metric, Stage
+from stages.commands.lock import Stages, differences, has_other_outputs, outputs
+from stages.commands.pull_request.markdown import Change, ClassChange, ClipChange, Metric, Stage
 from stages.lib.core.errors import DataError
 
 Diff = Mapping[str, Mapping[str, Mapping[str, Any]]]  # of `dvc params diff --json`: file, key, "old" and "new"
@@ -21,7 +22,7 @@ SAYS = {
 
 
 def read_log(log: str) -> dict[str, str]:
-    """What became of each stage, by name, from the output of `dvc repro`: a key of `SAYS`. A later line overrules."""
+    """What became of each stage, by name, from the output of `dvc repro`: a key of `SAYS`. A later line wins."""
     found = {}
     for line in log.splitlines():
         for run, pattern in SAYS.items():
@@ -80,14 +81,24 @@ def class_changes(comparison: Comparison) -> list[ClassChange]:
     ]
 
 
+def clip_changes(comparison: Comparison, n_each: int) -> list[ClipChange]:
+    """The clips that one run recognises and the other does not: at most `n_each` that are lost, then gained."""
+    changed = comparison.changed
+    return [
+        ClipChange(row.clip, row.truth, row.predicted_a, row.predicted_b)
+        for better in ("a", "b")
+        for row in changed[changed["better"] == better].head(n_each).itertuples()
+    ]
+
+
 def stage_changes(
     names: list[str],
-    old: Mapping[str, Any],
-    new: Mapping[str, Any],
+    old: Stages,
+    new: Stages,
     runs: Mapping[str, str],
     base_runs: Mapping[str, str],
 ) -> list[Stage]:
-    """A row a stage of `names`, in their order.
+    """One row per stage of `names`, in their order.
 
     `old` and `new` are the stages of two lock files; `runs` and `base_runs` are of `read_log`. Where something is known
     of a run, a stage that it says nothing of did not run.
@@ -98,34 +109,16 @@ def stage_changes(
             runs.get(name, "not run" if runs else ""),
             base_runs.get(name, "not run" if base_runs else ""),
             differences(old.get(name), new.get(name)),
+            has_other_outputs(old.get(name), new.get(name)),
         )
         for name in names
     ]
 
 
-def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> list[str]:
-    """What a stage was run with that differs between two lock files: parameters, files, the command; not its outs."""
-    if old is None or new is None:
-        return [] if old is new else ["a new stage" if old is None else "no longer run"]
-    changed = []
-    params, deps = ([_params(lock) for lock in (old, new)], [_deps(lock) for lock in (old, new)])
-    for one, other in (params, deps):
-        changed += sorted(key for key in {**one, **other} if one.get(key) != other.get(key))
-    return changed + (["command"] if old.get("cmd") != new.get("cmd") else [])
-
-
-def _params(lock: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a stage in a lock file, by name as the report has it: sections or single keys, as listed."""
-    return {
-        f"{section}.{key}" if isinstance(values, dict) else section: value
-        for sections in lock.get("params", {}).values()
-        for section, values in sections.items()
-        for key, value in (values.items() if isinstance(values, dict) else [("", values)])
-    }
-
-
-def _deps(lock: Mapping[str, Any]) -> dict[str, Any]:
-    return {dep["path"]: dep.get(dep.get("hash", "md5")) for dep in lock.get("deps", [])}
+def is_only_machine(stages: list[Stage], new: Stages) -> bool:
+    """Whether all that differs between two runs comes from stages that gave other outputs of the same."""
+    made = outputs(new.values())
+    return any(stage.other_machine for stage in stages) and all(made.issuperset(stage.changed) for stage in stages)
 
 
 def read_json_output(output: str, command: str) -> Any:

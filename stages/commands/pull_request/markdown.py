@@ -13,11 +13,13 @@ import math
 import re
 import types
 import typing
+import urllib.parse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.commands.lock import explain_other_machine
 from stages.lib.core.errors import DataError
 
 MARKER = "urban-ear-report"  # in a comment of HTML on the first line, by which the comment is found again
@@ -25,33 +27,26 @@ MAX_CHARACTERS = 60_000  # GitHub refuses 65,536; what remains is for the text a
 MAX_ROWS = 40  # of a table; more are counted
 MAX_NAME, MAX_REASON = 120, 400  # characters of a name or value in a table, and of a reason
 MAX_FACTS = 2_000_000  # bytes of facts that are read
-MAX_STRING, MAX_LIST = 2_000, 5_000  # of facts
-LEVEL = (
-    0.05  # of p-values that are called more than chance; as in stages.commands.compare.paired_test, which needs NumPy
-)
+MAX_STRING, MAX_LIST = 2_000, 5_000  # of facts; what is longer is cut
+LEVEL = 0.05  # of p-values that are called significant; as in compare.paired_test, which needs NumPy
 RUNS = {
     "ran": "ran",
     "cached": "from the cache",
     "unchanged": "up to date",
     "failed": "**failed**",
+    "timed out": "**stopped at the time limit**",
     "not run": "not run",
     "": "",
 }
 
-# Which way a score is better, by words of its name: `segment_log_loss` and `validation_log_loss` are log losses. Of
-# other names (counts, hours, ends of intervals, standard deviations) no direction is known, and none is said.
-BETTER = {
-    "accuracy": 1,
-    "f1": 1,
-    "roc_auc": 1,
-    "average_precision": 1,
-    "recall": 1,
-    "precision": 1,
-    "log_loss": -1,
-    "calibration_error": -1,
-    "error_rate": -1,
+# The scores that are tested, as sentences name them, and which way they are better. Facts may come from anyone, so no
+# other name of a metric stands in a sentence: it is shown as code.
+TESTED = {
+    "accuracy": ("Accuracy", 1),
+    "balanced_accuracy": ("Balanced accuracy", 1),
+    "macro_f1": ("Macro F1", 1),
+    "log_loss": ("Log loss", -1),
 }
-NEUTRAL_ENDS = ("_low", "_high", "_std")
 
 
 @dataclass(frozen=True)
@@ -68,13 +63,15 @@ class Change:
 class Stage:
     """A stage: what became of it here and, where the base was run on the same machine, there; what it has that differs.
 
-    `run` and `base_run` are of `RUNS`, or "" where it is not known.
+    `run` and `base_run` are of `RUNS`, or "" where it is not known. `other_machine`: nothing that it was run with
+    differs, and its outputs do.
     """
 
     name: str
     run: str
     base_run: str
     changed: list[str]
+    other_machine: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +99,20 @@ class ClassChange:
 
 
 @dataclass(frozen=True)
+class ClipChange:
+    """A clip that one run recognises and the other does not: its class, and what both predicted.
+
+    `has_sound`: its recording lies beside the report.
+    """
+
+    clip: str
+    truth: str
+    old: str
+    new: str
+    has_sound: bool = False
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture that differs or is in one of both alone.
 
@@ -122,11 +133,14 @@ class Facts:
     base_name        what the caller named, as `main`
     uncommitted      the results are not those that the commit of HEAD holds
     libraries        the lock of libraries differs
+    only_machine     no stage was run with anything else but outputs of stages with `other_machine`
     stale            stages that have to run before the results are those of the code and parameters
     n_unchanged      metrics that are equal
-    not_compared     why chance could not be judged, or ""
-    n_clips          of the test, of `n_sources`
+    not_compared     why the two results were not compared, or ""
+    n_clips          of the test, of `n_sources`, in `folds`
     n_gained         clips that only the new run recognises; n_lost: only the old one
+    clips            those clips
+    n_left_out       parameters, metrics and so on that were too long, too many or no facts, and are not here
     """
 
     base: str
@@ -134,6 +148,7 @@ class Facts:
     head: str
     uncommitted: bool
     libraries: bool
+    only_machine: bool
     stale: list[str]
     params: list[Change]
     stages: list[Stage]
@@ -142,19 +157,28 @@ class Facts:
     not_compared: str
     n_clips: int
     n_sources: int
+    folds: list[int]
     n_gained: int
     n_lost: int
+    clips: list[ClipChange]
     classes: list[ClassChange]
     pictures: list[Picture]
+    n_left_out: int = 0
 
 
 def write_facts(facts: Facts) -> str:
-    """Facts as JSON."""
-    return json.dumps(dataclasses.asdict(facts), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    """Facts as JSON that `read_facts` takes: what is too long is cut, and what is no fact left out and counted."""
+    content = dataclasses.asdict(facts)
+    for max_list in (MAX_LIST, 500, 50, 5):
+        fitting = _Reader(max_list).facts(content)
+        text = json.dumps(dataclasses.asdict(fitting), indent=2, sort_keys=True, allow_nan=False) + "\n"
+        if len(text) <= MAX_FACTS:
+            return text
+    raise DataError(f"facts: {len(text):,} bytes, at most {MAX_FACTS:,} are read; shorten the names")
 
 
 def load_facts(path: Path) -> Facts:
-    """The facts in a file that anyone may have written."""
+    """The facts in a file that anyone may have written. Raises `DataError` where it is no file of facts."""
     if path.is_symlink() or not path.is_file():
         raise DataError(f"{path}: no such file; the run left no report")
     if path.stat().st_size > MAX_FACTS:
@@ -166,7 +190,11 @@ def load_facts(path: Path) -> Facts:
 
 
 def read_facts(text: str) -> Facts:
-    """Facts of JSON that anyone may have written. Raises `DataError` where it is anything but facts."""
+    """Facts of JSON that anyone may have written.
+
+    An item of a list that is no fact is left out and counted, so that one of them does not cost the report. Raises
+    `DataError` where the whole is anything but facts.
+    """
     if len(text) > MAX_FACTS:
         raise DataError(f"facts: {len(text):,} characters, at most {MAX_FACTS:,} are read; make the report again")
     try:
@@ -175,69 +203,94 @@ def read_facts(text: str) -> Facts:
         raise DataError(
             "facts: not JSON; make them with 'python -m stages.commands.pull_request.report BASE --out DIR'"
         ) from None
-    facts = _read(Facts, content, "facts")
-    for name, commit in (("base", facts.base), ("head", facts.head)):
-        if not re.fullmatch(r"[0-9a-f]{40}", commit):
-            raise DataError(f"facts.{name}: {commit[:50]!r}, expected the 40 digits of a commit")
-    for i, stage in enumerate(facts.stages):
-        for run in (stage.run, stage.base_run):
+    return _Reader(MAX_LIST).facts(content)
+
+
+class _Reader:
+    """Makes facts of what JSON gave, with a check of every type, length and range."""
+
+    def __init__(self, max_list: int) -> None:
+        self.max_list = max_list
+        self.n_left_out = 0
+
+    def facts(self, content: Any) -> Facts:
+        """The facts, with the count of what was left out. Raises `DataError`."""
+        facts = self.read(Facts, content, "facts")
+        return dataclasses.replace(facts, n_left_out=facts.n_left_out + self.n_left_out)
+
+    def read(self, kind: Any, content: Any, where: str) -> Any:
+        """`content` as an instance of `kind`; raises `DataError`."""
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            fields = typing.get_type_hints(kind)
+            if not isinstance(content, dict) or set(content) != set(fields):
+                raise DataError(f"{where}: expected exactly the keys {', '.join(fields)}")
+            item = kind(**{name: self.read(field, content[name], f"{where}.{name}") for name, field in fields.items()})
+            _check(item, where)
+            return item
+        if typing.get_origin(kind) is list:
+            return self.read_list(typing.get_args(kind)[0], content, where)
+        if isinstance(kind, types.UnionType):
+            (other,) = (option for option in typing.get_args(kind) if option is not type(None))
+            return None if content is None else self.read(other, content, where)
+        if kind is float:
+            if type(content) not in (int, float) or not abs(content) < 1e15:  # not NaN either
+                raise DataError(f"{where}: expected a finite number")
+            return content
+        if type(content) is not kind:
+            raise DataError(f"{where}: expected {kind.__name__}")
+        if kind is int and not 0 <= content < 10**12:
+            raise DataError(f"{where}: {content:.3g}, expected a count")
+        return _cut(content, MAX_STRING) if kind is str else content
+
+    def read_list(self, kind: Any, content: Any, where: str) -> list[Any]:
+        """The items that are instances of `kind`, at most `max_list`; raises `DataError` where it is no list."""
+        if not isinstance(content, list):
+            raise DataError(f"{where}: expected a list")
+        self.n_left_out += max(len(content) - self.max_list, 0)
+        kept = []
+        for i, value in enumerate(content[: self.max_list]):
+            try:
+                kept.append(self.read(kind, value, f"{where}[{i}]"))
+            except DataError:
+                self.n_left_out += 1
+        return kept
+
+
+def _check(item: Any, where: str) -> None:
+    """What the types of facts do not say. Raises `DataError`."""
+    if isinstance(item, Facts):
+        for name, commit in (("base", item.base), ("head", item.head)):
+            if not re.fullmatch(r"[0-9a-f]{40}", commit):
+                raise DataError(f"{where}.{name}: {commit[:50]!r}, expected the 40 digits of a commit")
+    if isinstance(item, Stage):
+        for run in (item.run, item.base_run):
             if run not in RUNS:
-                raise DataError(f"facts.stages[{i}]: {run[:50]!r}, expected one of {', '.join(filter(None, RUNS))}")
-    for i, metric in enumerate(facts.metrics):
-        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,120}", metric.name):  # the title shows one as text
-            raise DataError(f"facts.metrics[{i}]: {metric.name[:50]!r}, expected letters, digits, '_', '.' and '-'")
-    for i, picture in enumerate(facts.pictures):
-        if not re.fullmatch(r"metrics/(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+\.png", picture.path):
-            raise DataError(f"facts.pictures[{i}]: {picture.path[:50]!r}, expected metrics/....png")
-    return facts
+                raise DataError(f"{where}: {run[:50]!r}, expected one of {', '.join(filter(None, RUNS))}")
+    if isinstance(item, Picture):
+        parts = item.path.split("/")
+        if parts[0] != "metrics" or not item.path.endswith(".png") or {"", ".", ".."} & set(parts):
+            raise DataError(f"{where}: {item.path[:50]!r}, expected metrics/....png")
 
 
-def _read(kind: Any, content: Any, where: str) -> Any:
-    """`content`, which is what JSON gave, as an instance of `kind`; raises `DataError`."""
-    if dataclasses.is_dataclass(kind):
-        fields = typing.get_type_hints(kind)
-        if not isinstance(content, dict) or set(content) != set(fields):
-            raise DataError(f"{where}: expected exactly the keys {', '.join(fields)}")
-        return kind(**{name: _read(field, content[name], f"{where}.{name}") for name, field in fields.items()})
-    if typing.get_origin(kind) is list:
-        if not isinstance(content, list) or len(content) > MAX_LIST:
-            raise DataError(f"{where}: expected a list of at most {MAX_LIST:,}")
-        (item,) = typing.get_args(kind)
-        return [_read(item, value, f"{where}[{i}]") for i, value in enumerate(content)]
-    if isinstance(kind, types.UnionType):
-        (other,) = (option for option in typing.get_args(kind) if option is not type(None))
-        return None if content is None else _read(other, content, where)
-    if kind is float:
-        if type(content) not in (int, float) or not abs(content) < 1e15:  # not NaN either
-            raise DataError(f"{where}: expected a finite number")
-        return content
-    if type(content) is not kind:
-        raise DataError(f"{where}: expected {kind.__name__}")
-    if (kind is str and len(content) > MAX_STRING) or (kind is int and not 0 <= content < 10**12):
-        raise DataError(f"{where}: too long or too great")
-    return content
-
-
-def direction(name: str) -> int:
-    """1 where more of a metric is better, -1 where less is, 0 where it is not known."""
-    if name.endswith(NEUTRAL_ENDS) or "." in name:
-        return 0
-    found = {sign for words, sign in BETTER.items() if f"_{words}_" in f"_{name}_"}
-    return found.pop() if len(found) == 1 else 0
-
-
-def render(facts: Facts, *, picture_url: Callable[[Picture, str], str | None], page_url: str | None = None) -> str:
+def render(
+    facts: Facts,
+    *,
+    picture_url: Callable[[Picture, str], str | None],
+    page_url: str | None = None,
+    sound_url: Callable[[str], str] | None = None,
+) -> str:
     """The report as Markdown, below `MAX_CHARACTERS`: what does not fit is left out from the end, and said to be.
 
     `picture_url` gives the address of the "old" or "new" side of a picture, or None where it can be shown nowhere;
-    `page_url` that of the page with all plots.
+    `page_url` that of the page with all plots; `sound_url` that of the recording of a clip, where it can be linked to.
     """
-    head = [f"## {_title(facts)}", _between(facts), *_warnings(facts)]
+    head = [f"## {_title(facts)}", _compared(facts), *_warnings(facts)]
     parts = [
         _params(facts),
         _metrics(facts),
         _stages(facts),
         _classes(facts),
+        _clips(facts, sound_url, page_url),
         _pictures(facts, picture_url, page_url),
         _other_metrics(facts),
     ]
@@ -256,39 +309,54 @@ def render(facts: Facts, *, picture_url: Callable[[Picture, str], str | None], p
 
 
 def _title(facts: Facts) -> str:
-    failed = [code(stage.name) for stage in facts.stages if stage.run == "failed"]
-    if failed:
-        return f"Stage {', '.join(failed[:3])} failed"
-    tested = next((metric for metric in facts.metrics if metric.p is not None), None)
-    if tested is None or tested.old is None or tested.new is None:
-        return "Results" if facts.metrics else "No metric moved"
-    values = f"{number(tested.old)} → {number(tested.new)}"
-    return f"{tested.name.replace('_', ' ').capitalize()} {values}: {_verdict(tested)}"
+    for run, words in (("failed", "failed"), ("timed out", "was stopped at the time limit")):
+        if names := [code(stage.name) for stage in facts.stages if stage.run == run]:
+            return f"Stage {', '.join(names[:3])} {words}"
+    tested = next((metric for metric in facts.metrics if metric.p is not None and metric.name in TESTED), None)
+    if tested is None:
+        return "Results" if facts.metrics else "No metric changed"
+    values = f"{TESTED[tested.name][0]} {_number_of(tested, tested.old)} → {_number_of(tested, tested.new)}"
+    if facts.only_machine:
+        return f"{values} on another machine, with nothing else changed"
+    return f"{values}: {_verdict(tested)}"
 
 
-def _between(facts: Facts) -> str:
+def _compared(facts: Facts) -> str:
     new = "with results that it does not hold yet" if facts.uncommitted else "with the results that it holds"
     runs = {stage.base_run for stage in facts.stages}
-    old = (
-        "run here too" if "ran" in runs else "from the cache" if "cached" in runs else "with the results that it holds"
-    )
+    if runs & {"failed", "timed out"}:
+        old = "which could not be run here, so with the results that it holds"
+    elif "ran" in runs:
+        old = "run here too"
+    else:
+        old = "with results from the cache" if "cached" in runs else "with the results that it holds"
+    on = ""
+    if facts.n_clips:
+        folds = f" of test fold{'s' * (len(facts.folds) > 1)} {', '.join(map(str, facts.folds))}" if facts.folds else ""
+        on = f", on {facts.n_clips} clips from {facts.n_sources} sources{folds}"
     return (
-        f"`{facts.head[:9]}`, {new}, against `{facts.base[:9]}`, {old}: the last commit shared with "
-        f"{code(facts.base_name)}."
+        f"Compared: `{facts.head[:9]}` (here), {new}, and `{facts.base[:9]}` (base), the last commit shared with "
+        f"{code(facts.base_name)}, {old}{on}."
     )
 
 
 def _warnings(facts: Facts) -> list[str]:
     found = []
     base_ran = any(stage.base_run == "ran" for stage in facts.stages)
+    if names := [code(stage.name) for stage in facts.stages[:MAX_ROWS] if stage.other_machine]:
+        found.append(f"> [!IMPORTANT]\n> {explain_other_machine(names, facts.only_machine)}")
     if facts.stale:
-        names = ", ".join(code(name) for name in facts.stale[:MAX_ROWS])
-        found.append(f"> [!WARNING]\n> Not up to date: {names}. The results are of an older state; run `dvc repro`.")
+        names = [code(name) for name in facts.stale[:MAX_ROWS]]
+        found.append(
+            f"> [!WARNING]\n> Not up to date: {', '.join(names)}. The results are of an older state; run `dvc repro`."
+        )
     if facts.libraries:
-        how = "Both were run with those of the new one" if base_ran else "Some of what moved may come of that"
+        how = "Both were run with those of the new one" if base_ran else "Some of what changed may come of that"
         found.append(f"> [!NOTE]\n> The locked libraries (`requirements.txt`) differ. {how}.")
     if any(stage.run == "ran" for stage in facts.stages) and not base_ran:
-        found.append("> [!NOTE]\n> The base was not run here: another machine may have moved the last digits.")
+        found.append("> [!NOTE]\n> The base was not run here: another machine may have changed the last digits.")
+    if facts.n_left_out:
+        found.append(f"> [!NOTE]\n> {facts.n_left_out} facts were too long, too many or malformed, and are left out.")
     return found
 
 
@@ -308,45 +376,53 @@ def _value(value: str | None) -> str:
 
 
 def _metrics(facts: Facts) -> str:
-    shown = [metric for metric in facts.metrics if _is_main(metric)]
     text = "### Metrics\n"
     if facts.metrics and all(metric.old is None for metric in facts.metrics):
         text += "The base has no metrics to compare with.\n\n"
     elif facts.metrics and all(metric.new is None for metric in facts.metrics):
         text += "There are no metrics here: the pipeline did not reach them.\n\n"
-    if shown:
-        rows = [[*_values(metric), _interval(metric), _verdict(metric)] for metric in shown]
-        text += table(["metric", "base", "here", "change", "95 % interval", ""], rows) + "\n\n"
-    moved = f"{facts.n_unchanged} metrics did not move." if facts.n_unchanged else ""
+    if shown := [metric for metric in facts.metrics if _is_main(metric)]:
+        if any(metric.p is not None for metric in shown):
+            rows = [[*_values(metric), _interval(metric), _verdict(metric)] for metric in shown]
+            text += table(["metric", "base", "here", "change", "95 % interval", "difference"], rows) + "\n\n"
+        else:
+            text += table(["metric", "base", "here", "change"], [_values(metric) for metric in shown]) + "\n\n"
+    equal = f"{facts.n_unchanged} metrics did not change." if facts.n_unchanged else ""
     if not facts.metrics:
-        return text + (moved or "There are none.")
+        return text + (equal or "There are none.")
     if facts.not_compared:
         why = code(facts.not_compared, MAX_REASON)
-        return f"{text}Whether this is more than chance could not be judged: {why}. {moved}".strip()
+        return f"{text}Whether the difference is significant could not be tested: {why}. {equal}".strip()
     if not facts.n_clips:
-        return text + moved
+        return (text + equal).strip()
     return (
-        f"{text}{facts.n_clips} clips of {facts.n_sources} sources; {facts.n_gained} recognised only here, "
-        f"{facts.n_lost} only by the base. *p*: how often two equal runs would differ as much (paired randomisation "
-        f"test over sources); another seed of training is not in it. {moved}"
+        f"{text}*p*: how often two equal runs would differ as much (paired randomisation test over sources); below "
+        f"{LEVEL} a difference is significant. Another seed of training is not in it. {equal}"
     ).strip()
 
 
 def _is_main(metric: Metric) -> bool:
-    return metric.p is not None or direction(metric.name) != 0
+    return metric.name in TESTED
 
 
 def _other_metrics(facts: Facts) -> str:
     rows = [_values(metric) for metric in facts.metrics if not _is_main(metric)]
     if not rows:
         return ""
-    return _folded(f"{len(rows)} other numbers that moved", table(["number", "base", "here", "change"], rows))
+    return _folded(f"{len(rows)} other numbers, not tested", table(["number", "base", "here", "change"], rows))
 
 
 def _values(metric: Metric) -> list[str]:
-    known = metric.old is not None and metric.new is not None
-    difference = number(metric.new - metric.old, sign=True) if known else ""
-    return [code(metric.name), number(metric.old), number(metric.new), difference]
+    difference = ""
+    if metric.old is not None and metric.new is not None:
+        difference = _number_of(metric, metric.new - metric.old, sign=True)
+    return [code(metric.name), _number_of(metric, metric.old), _number_of(metric, metric.new), difference]
+
+
+def _number_of(metric: Metric, value: float | None, *, sign: bool = False) -> str:
+    """A value of a metric; a count, which is whole on both sides, has no decimals."""
+    sides = [side for side in (metric.old, metric.new) if side is not None]
+    return number(value, sign=sign, whole=all(isinstance(side, int) for side in sides))
 
 
 def _interval(metric: Metric) -> str:
@@ -356,29 +432,35 @@ def _interval(metric: Metric) -> str:
 
 
 def _verdict(metric: Metric) -> str:
+    """Whether a score of `TESTED` is better; of equal runs no direction is said, since there is none to be told."""
     if metric.old is None:
         return "new"
     if metric.new is None:
         return "removed"
-    sign = direction(metric.name) * (metric.new - metric.old)
-    words = ["▲ better" if sign > 0 else "▼ worse"] if sign else []
-    if metric.p is not None:
-        words.append(f"{'more than chance' if metric.p < LEVEL else 'could be chance'}, *p* {number(metric.p)}")
-    return ", ".join(words)
+    if metric.p is None:
+        return "not tested"
+    if metric.p >= LEVEL:
+        return f"no significant difference ({_p_value(metric.p)})"
+    better = TESTED[metric.name][1] * (metric.new - metric.old) > 0
+    return f"{'▲ better' if better else '▼ worse'} ({_p_value(metric.p)})"
+
+
+def _p_value(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p {p:.3f}"
 
 
 def _stages(facts: Facts) -> str:
     base = any(stage.base_run for stage in facts.stages)
     here = any(stage.run for stage in facts.stages)
+    if not (here or base or any(stage.changed or stage.other_machine for stage in facts.stages)):
+        return "**Stages**: none differs from the base."
     rows = [
         [code(stage.name)]
         + ([RUNS[stage.run]] if here else [])
         + ([RUNS[stage.base_run]] if base else [])
-        + [_changed(stage.changed)]
+        + ["nothing, but gave other outputs" if stage.other_machine else _changed(stage.changed)]
         for stage in facts.stages
     ]
-    if not (here or base or any(stage.changed for stage in facts.stages)):
-        return "**Stages**: none differs from the base."
     columns = ["stage", *["here"] * here, *["base, here"] * base, "differs from the base in"]
     return "### Stages\n" + table(columns, rows)
 
@@ -399,18 +481,34 @@ def _classes(facts: Facts) -> str:
             _bar(row.old),
             _bar(row.new),
             number(row.new - row.old, sign=True),
-            "more than chance" if row.p < LEVEL else "could be chance",
+            f"{'significant' if row.p < LEVEL else 'not significant'} ({_p_value(row.p)})",
         ]
         for row in moved
     ]
-    text = table(["class", "clips", "base", "here", "change", ""], rows)
+    text = table(["class", "clips", "base", "here", "change", "difference"], rows)
     said = f"\n\nThe test is corrected for the {len(facts.classes)} classes (Holm)."
-    return _folded(f"Recall of the {len(moved)} classes that moved", text + said)
+    return _folded(f"Recall of the {_several(len(moved), 'class', 'classes')} that changed", text + said)
 
 
-def _bar(share: float) -> str:
-    filled = round(10 * min(max(share, 0), 1))
-    return f"`{'█' * filled}{'░' * (10 - filled)}` {share:.2f}"
+def _bar(fraction: float) -> str:
+    filled = round(10 * min(max(fraction, 0), 1))
+    return f"`{'█' * filled}{'░' * (10 - filled)}` {number(fraction)}"
+
+
+def _clips(facts: Facts, sound_url: Callable[[str], str] | None, page_url: str | None) -> str:
+    if not facts.clips:
+        return ""
+    rows = []
+    for clip in facts.clips:
+        name = code(clip.clip)
+        if clip.has_sound and sound_url:
+            name = f"[{name}]({sound_url(clip.clip)})"
+        rows.append([name, code(clip.truth), code(clip.old), code(clip.new)])
+    text = table(["clip", "class", "base", "here"], rows)
+    if page_url and any(clip.has_sound for clip in facts.clips):
+        text += "\n\nThey can be heard in the artefact of the run: `report.md` links to each recording."
+    title = f"{facts.n_gained} clips recognised only here, {facts.n_lost} only by the base"
+    return _folded(title, text)
 
 
 def _pictures(facts: Facts, url: Callable[[Picture, str], str | None], page_url: str | None) -> str:
@@ -424,15 +522,25 @@ def _pictures(facts: Facts, url: Callable[[Picture, str], str | None], page_url:
             hidden.append(code(picture.path))
             continue
         cells = [f"![{side}]({link})" if link else "–" for link, (side, _) in zip(links, sides, strict=True)]
-        shown.append(f"`{picture.path}`\n\n{table(['base', 'here'], [cells])}")
+        shown.append(f"{code(picture.path)}\n\n{table(['base', 'here'], [cells])}")
+    pictures = _several(len(facts.pictures), "picture", "pictures")
+    if not shown:
+        where = "in the artefact, both sides side by side" if page_url else "with `dvc plots diff` or `--out DIR`"
+        return f"**Pictures**: {pictures} changed; see them {where}."
     text = "\n\n".join(shown)
     if hidden:
         where = "are in the artefact" if page_url else "can be seen with `dvc plots diff` or `--out`"
-        text += f"\n\n{', '.join(hidden)} changed too; both sides {where}." if shown else ""
-    if not shown:
-        where = "in the artefact, base and new side by side" if page_url else "with `dvc plots diff` or `--out DIR`"
-        return f"**Pictures**: {len(facts.pictures)} changed; they are {where}."
-    return _folded(f"{len(facts.pictures)} pictures that changed", text)
+        text += f"\n\n{', '.join(hidden)} changed too; both sides {where}."
+    return _folded(f"{pictures} that changed", text)
+
+
+def _several(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
+
+
+def quote(path: str) -> str:
+    """A path as part of an address: nothing in it ends the address or means anything else in Markdown."""
+    return urllib.parse.quote(path, safe="/", errors="replace")
 
 
 def _page(page_url: str | None) -> str:
@@ -454,17 +562,18 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def number(value: float | None, *, sign: bool = False) -> str:
-    """A number in few digits."""
+def number(value: float | None, *, sign: bool = False, whole: bool = False) -> str:
+    """A number with three decimals, or two digits where those would all be zero; a `whole` one without."""
     if value is None:
         return "–"
     plus = "+" if sign else ""
-    if float(value).is_integer() and abs(value) < 1e9:
-        return f"{value:{plus}.0f}"
-    if not 1e-5 < abs(value) < 1e9:
-        return f"{value:{plus}.2g}"
-    decimals = 3 if abs(value) >= 0.01 else 1 - math.floor(math.log10(abs(value)))
-    return f"{value:{plus}.{decimals}f}"
+    if whole:
+        return f"{value:{plus},.0f}"
+    if 0 < abs(value) < 1e-6:
+        return f"{value:{plus}.1e}"
+    if 0 < abs(value) < 0.0005:
+        return f"{value:{plus}.{1 - math.floor(math.log10(abs(value)))}f}"
+    return f"{value:{plus},.3f}"
 
 
 def code(text: str, limit: int = MAX_NAME) -> str:
@@ -474,10 +583,14 @@ def code(text: str, limit: int = MAX_NAME) -> str:
     that, every character but letters and digits becomes a number of HTML.
     """
     text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    text = _cut(text, limit)
     if not text.strip():
         return "(empty)"
     if "`" in text or "\\" in text or text != text.strip():
         encoded = "".join(character if character.isalnum() else f"&#{ord(character)};" for character in text)
         return f"<code>{encoded}</code>"
     return "`" + text.replace("|", "\\|") + "`"
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stages.commands.pull_request.github import GitHub
-from stages.commands.pull_request.markdown import MARKER, Facts, Picture, load_facts, render
+from stages.commands.pull_request.markdown import MARKER, Facts, Picture, load_facts, quote, render
 from stages.lib.core.errors import DataError, EarError, run
 
 KEPT = "reports/pr-{number}", "reports/pr-{number}-base"  # as stages.commands.pull_request.keep pushes them
@@ -27,9 +27,13 @@ def main(argv: list[str] | None = None) -> None:
     if facts.head != args.head_sha:
         raise DataError(f"{args.facts}: a report on {facts.head}, but the run was of {args.head_sha}; run it again")
     github = GitHub(args.api, args.repository, token)
-    found = find_pull_request(github, args, facts.base)
+    base_branch = facts.base_name.removeprefix("origin/")
+    found = find_pull_request(github, args, facts.base, base_branch)
     if found is None:
-        print(f"no open pull request of {args.head_repository} has {args.head_sha} as its last commit; nothing posted")
+        print(
+            f"no open pull request of {args.head_repository} into {base_branch} has {args.head_sha} as its last "
+            "commit; nothing posted"
+        )
         return
     number, kept = found
     report = render(facts, picture_url=picture_address(facts, args, kept), page_url=args.run_url)
@@ -37,16 +41,19 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{done} on pull request {number}")
 
 
-def find_pull_request(github: GitHub, args: argparse.Namespace, base: str) -> tuple[int, dict[str, str]] | None:
+def find_pull_request(
+    github: GitHub, args: argparse.Namespace, base: str, base_branch: str
+) -> tuple[int, dict[str, str]] | None:
     """The number of the open pull request that a run was of, and the commits of results that were kept of it.
 
     GitHub does not say it of forks, so it is the one from that branch of that repository which ends in that commit, or
-    in the commit of results that the report workflow put on top of it.
+    in the commit of results that the report workflow put on top of it. Of several, into several branches, it is the one
+    into `base_branch`, with which the run compared.
     """
     owner = args.head_repository.split("/")[0]
     for pull in github.pages("pulls", state="open", head=f"{owner}:{args.head_branch}"):
         head = pull["head"]
-        if (head["repo"] or {}).get("full_name") != args.head_repository:
+        if (head["repo"] or {}).get("full_name") != args.head_repository or pull["base"]["ref"] != base_branch:
             continue
         kept = find_kept(github, pull["number"], args, base)
         if head["sha"] in (args.head_sha, kept.get("new")):
@@ -82,7 +89,7 @@ def picture_address(
             repository, commit = args.head_repository, args.head_sha
         else:
             repository, commit = args.repository, kept.get("new")
-        return f"{args.server}/{repository}/raw/{commit}/{picture.path}" if commit else None
+        return f"{args.server}/{repository}/raw/{commit}/{quote(picture.path)}" if commit else None
 
     return address
 

@@ -5,30 +5,36 @@ change. Prints the Markdown that the report workflow posts on pull requests; nee
 """
 
 import argparse
+import dataclasses
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stages.commands.compare.paired_test import Comparison, compare, parse_predictions
-from stages.commands.dvc import dvc, failure, follow_dvc
+from stages.commands.dvc import dvc, failure, follow_dvc, outputs_not_to_push
+from stages.commands.lock import LOCK, PIPELINE, read_stages
 from stages.commands.pull_request.collect import (
     class_changes,
+    clip_changes,
+    is_only_machine,
     metric_changes,
     param_changes,
     read_json_output,
     stage_changes,
     stale_stages,
 )
-from stages.commands.pull_request.markdown import Facts, Picture, render, write_facts
+from stages.commands.pull_request.markdown import ClipChange, Facts, Picture, quote, render, write_facts
 from stages.commands.revisions import WORKSPACE, find_commit, find_merge_base, list_files, read_blob, read_revision
 from stages.lib.core.errors import EarError, run
 from stages.lib.core.files import atomic_directory, atomic_write, read_json
 
 METRICS = Path("metrics")  # in Git, as dvc.yaml has it
 SCORES, PREDICTIONS = METRICS / "evaluate.json", METRICS / "evaluate/predictions.csv"
-LOCK, PIPELINE, LIBRARIES = Path("dvc.lock"), Path("dvc.yaml"), Path("requirements.txt")
+LIBRARIES = Path("requirements.txt")
+RAW = Path("data/raw")  # an out of fetch in dvc.yaml
+N_CLIPS = 20  # changed clips named each way
+MAX_SOUNDS_BYTES = 20_000_000
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -38,6 +44,8 @@ def main(argv: list[str] | None = None) -> None:
     ran = read_json(args.rerun) if args.rerun else {}
     results = ran.get("base_results") or base
     facts, blobs = gather(args.base, base, results, ran)
+    if args.sounds:
+        facts = dataclasses.replace(facts, clips=find_sounds(facts.clips))
     if not args.out:
         print(render(facts, picture_url=lambda picture, side: None), end="")
         return
@@ -45,8 +53,16 @@ def main(argv: list[str] | None = None) -> None:
         for (side, path), content_hash in blobs.items():
             with atomic_write(folder / "pictures" / side / path) as beside:
                 beside.write_bytes(Path(path).read_bytes() if side == "new" else read_blob(content_hash))
+        for clip in facts.clips:
+            if clip.has_sound:
+                with atomic_write(folder / "sounds" / clip.clip) as beside:
+                    shutil.copyfile(RAW / "audio" / clip.clip, beside)
         (folder / "facts.json").write_text(write_facts(facts), encoding="utf-8", newline="\n")
-        text = render(facts, picture_url=lambda picture, side: f"pictures/{side}/{picture.path}")
+        text = render(
+            facts,
+            picture_url=lambda picture, side: quote(f"pictures/{side}/{picture.path}"),
+            sound_url=lambda clip: quote(f"sounds/{clip}"),
+        )
         (folder / "report.md").write_text(text, encoding="utf-8", newline="\n")
     if args.plots:
         dvc("plots", "diff", results, "--out", str(args.out / "plots"))
@@ -57,27 +73,31 @@ def gather(base_name: str, base: str, results: str, ran: dict[str, Any]) -> tupl
     """The facts, and the hash of each picture to show by side ("old" or "new") and path."""
     comparison, not_compared = compare_predictions(results)
     metrics, n_unchanged = metric_changes(dvc_diff("metrics", results, "--all"), comparison, SCORES.as_posix())
-    locks = [read_stages(revision, LOCK) for revision in (results, WORKSPACE)]
-    names = list(read_stages(WORKSPACE, PIPELINE)) or list(locks[1])
-    names += [name for name in locks[0] if name not in names]
+    old, new = (read_stages(revision, LOCK) for revision in (results, WORKSPACE))
+    names = list(read_stages(WORKSPACE, PIPELINE)) or list(new)
+    names += [name for name in old if name not in names]
+    stages = stage_changes(names, old, new, ran.get("head", {}), ran.get("base", {}))
     pictures, blobs = changed_pictures(base, results)
-    gained = "" if comparison is None else comparison.changed["better"]
+    better = comparison.changed["better"].tolist() if comparison else []
     facts = Facts(
         base=base,
         base_name=base_name,
         head=find_commit("HEAD"),
         uncommitted=bool(differing("HEAD")),
         libraries=read_or_none(base, LIBRARIES) != read_or_none(WORKSPACE, LIBRARIES),
+        only_machine=is_only_machine(stages, new),
         stale=[] if ran else find_stale(),
         params=param_changes(dvc_diff("params", base)),
-        stages=stage_changes(names, *locks, ran.get("head", {}), ran.get("base", {})),
+        stages=stages,
         metrics=metrics,
         n_unchanged=n_unchanged,
         not_compared=not_compared,
         n_clips=comparison.n_clips if comparison else 0,
         n_sources=comparison.n_sources if comparison else 0,
-        n_gained=int((gained == "b").sum()) if comparison else 0,
-        n_lost=int((gained == "a").sum()) if comparison else 0,
+        folds=comparison.folds if comparison else [],
+        n_gained=better.count("b"),
+        n_lost=better.count("a"),
+        clips=clip_changes(comparison, N_CLIPS) if comparison else [],
         classes=class_changes(comparison) if comparison else [],
         pictures=pictures,
     )
@@ -112,9 +132,21 @@ def find_stale() -> list[str]:
     return stages
 
 
-def read_stages(revision: str, path: Path) -> dict[str, Any]:
-    """The stages of dvc.yaml or dvc.lock at a revision; none where there is no such file."""
-    return (yaml.safe_load(read_or_none(revision, path) or "") or {}).get("stages", {})
+def find_sounds(clips: list[ClipChange]) -> list[ClipChange]:
+    """The clips, with `has_sound` where the recording is at hand, as long as they are `MAX_SOUNDS_BYTES` together.
+
+    Recordings that DVC is told not to push may not be passed on, so there are none of them.
+    """
+    if RAW.as_posix() in outputs_not_to_push():
+        print(f"report: no recordings, since {PIPELINE} says push: false of {RAW}", file=sys.stderr)
+        return clips
+    left, found = MAX_SOUNDS_BYTES, []
+    for clip in clips:
+        path = RAW / "audio" / clip.clip
+        size = path.stat().st_size if path.is_file() else left + 1
+        found.append(dataclasses.replace(clip, has_sound=size <= left))
+        left -= size if size <= left else 0
+    return found
 
 
 def read_or_none(revision: str, path: Path) -> str | None:
@@ -157,9 +189,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--rerun", type=Path, metavar="FILE", help="what 'stages.commands.pull_request.rerun run' wrote"
     )
+    parser.add_argument(
+        "--sounds", action="store_true", help="with --out: also the recordings of clips that changed sides"
+    )
     args = parser.parse_args(argv)
-    if args.plots and not args.out:
-        parser.error("--plots needs --out")
+    if (args.plots or args.sounds) and not args.out:
+        parser.error("--plots and --sounds need --out")
     return args
 
 

@@ -6,15 +6,17 @@ run   runs the stages that changed; where there are any, also those of the base 
 push  sends the results of both to the remote
 check fails where the remote lacks data that dvc.lock names
 
-The base is checked out in a folder of its own (`--folder`) that shares the cache of DVC. `run` writes what became of
-each stage to `--log`, for `stages.commands.pull_request.report --rerun`, and where `--results` is given the lock and
-metrics of both there, for `stages.commands.pull_request.keep`. Without a DVC remote, `pull`, `push` and `check` have
-nothing to do.
+The base is checked out in a folder of its own (`--folder`), with the configuration and the cache of DVC that this
+repository has: a pull request that adds or moves the remote is served by the new one on both sides. `run` writes what
+became of each stage to `--log`, for `stages.commands.pull_request.report --rerun`, and where `--results` is given the
+lock and metrics of both there, for `stages.commands.pull_request.keep`. Without a DVC remote there is nothing to do for
+`pull`, `push` and `check`.
 """
 
 import argparse
 import json
 import shutil
+import time
 from pathlib import Path
 
 from stages.commands.dvc import dvc, follow_dvc
@@ -45,20 +47,21 @@ def pull(args: argparse.Namespace) -> None:
     if not has_remote():
         print("rerun: no DVC remote is set, so nothing is pulled")
         return
-    for folder in (Path(), args.folder):
+    for folder in (None, args.folder):
         status, _ = follow_dvc("pull", "--run-cache", "--allow-missing", folder=folder)
         if status:
             raise EarError("'dvc pull' failed, see above; what is missing can be computed, if its data can be had")
 
 
 def rerun(args: argparse.Namespace) -> None:
-    """Run both, note what ran, and fail where a stage of HEAD failed."""
+    """Run both, note what ran, and fail where a stage of HEAD failed or did not end in time."""
     base = find_merge_base(args.base)
-    failed, head = reproduce(Path(), args.pull, trust_lock=True)
+    end_s = time.monotonic() + 60 * args.minutes
+    failed, head = reproduce(None, args.pull, end_s, trust_lock=True)
     found: dict[str, object] = {"head": head, "base": {}, "base_results": None}
     if {"ran", "cached"} & set(head.values()) and not failed:
         check_out(base, args.folder)
-        base_failed, found["base"] = reproduce(args.folder, args.pull, trust_lock=False)
+        base_failed, found["base"] = reproduce(args.folder, args.pull, end_s, trust_lock=False)
         if not base_failed:
             found["base_results"] = commit_results(args.folder)
     write_json(args.log, found)
@@ -66,22 +69,27 @@ def rerun(args: argparse.Namespace) -> None:
         copy_results(Path(), args.results / "new")
         if found["base_results"]:
             copy_results(args.folder, args.results / "old")
+    if "timed out" in head.values():
+        raise EarError(f"a stage was stopped after {args.minutes:g} minutes; allow more with --minutes, or run it here")
     if failed:
         raise EarError("a stage failed, see above; correct it and run 'dvc repro'")
 
 
 def push(args: argparse.Namespace) -> None:
-    """Send what both pipelines made to the remote."""
+    """Send what both pipelines made to the remote; outputs with `push: false` in dvc.yaml stay here."""
     if not has_remote():
         print("rerun: no DVC remote is set, so nothing is pushed")
         return
-    for folder in (Path(), args.folder):
-        if folder.exists() and follow_dvc("push", "--run-cache", folder=folder)[0]:
+    for folder in [None, args.folder] if args.folder.exists() else [None]:
+        if follow_dvc("push", "--run-cache", folder=folder)[0]:
             raise EarError("'dvc push' failed, see above; check the address and the rights of the remote")
 
 
 def check(args: argparse.Namespace) -> None:
-    """See that whoever pulls gets all: a merge of a lock whose data is nowhere would leave others without it."""
+    """See that whoever pulls gets all: a merge of a lock whose data is nowhere would leave others without it.
+
+    Outputs with `push: false` in dvc.yaml are not looked for.
+    """
     if not has_remote():
         print("rerun: no DVC remote is set, so nothing is checked")
         return
@@ -99,24 +107,30 @@ def copy_results(folder: Path, target: Path) -> None:
 
 
 def check_out(commit: str, folder: Path) -> None:
-    """A clone of this repository at a commit, with the same cache and settings of DVC; kept where it is one already."""
+    """A clone of this repository at a commit, with the cache and configuration of DVC that this one has.
+
+    It is kept where it is one already. The configuration is not that of the commit, or a pull request that adds a
+    remote would have none on this side, and one that moves it would push to the old place.
+    """
     if folder.exists():
-        if git("rev-parse", "HEAD", folder=folder) == commit:
-            return
-        raise EarError(f"{folder}: exists, and is not a clone at {commit}; remove it or name another --folder")
+        if git("rev-parse", "HEAD", folder=folder) != commit:
+            raise EarError(f"{folder}: exists, and is not a clone at {commit}; remove it or name another --folder")
+        return
     git("clone", "--quiet", "--shared", "--no-checkout", ".", str(folder))
     git("checkout", "--quiet", "--detach", commit, folder=folder)
-    settings = Path(".dvc/config.local")
-    if settings.is_file():
-        shutil.copy2(settings, folder / settings)
+    for name in (".dvc/config", ".dvc/config.local"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        if Path(name).is_file():
+            shutil.copy2(name, folder / name)
     cache = (Path.cwd() / dvc("cache", "dir")).resolve()
     dvc("cache", "dir", "--local", str(cache), folder=folder)
 
 
-def reproduce(folder: Path, pull: bool, *, trust_lock: bool) -> tuple[bool, dict[str, str]]:
+def reproduce(folder: Path | None, pull: bool, end_s: float, *, trust_lock: bool) -> tuple[bool, dict[str, str]]:
     """Run what changed, or is in no cache; returns whether a stage failed, and what became of each.
 
-    With `trust_lock` nothing runs where the lock says that nothing changed, even if its data is not at hand.
+    With `trust_lock` nothing runs where the lock says that nothing changed, even if its data is not at hand. What runs
+    at `end_s`, of `time.monotonic`, is ended.
     """
     if trust_lock:
         status, output = follow_dvc("repro", "--allow-missing", "--dry", folder=folder)
@@ -125,8 +139,11 @@ def reproduce(folder: Path, pull: bool, *, trust_lock: bool) -> tuple[bool, dict
     follow_dvc("checkout", "--allow-missing", "--quiet", folder=folder)
     # What other runs of the same made is known only now, by the state of the inputs: --pull brings it.
     options = ["--pull"] if pull and has_remote() else []
-    status, output = follow_dvc("repro", *options, folder=folder)
-    return bool(status), read_log(output)
+    status, output = follow_dvc("repro", *options, folder=folder, limit_s=max(end_s - time.monotonic(), 1))
+    found = read_log(output)
+    if status is None and (running := [name for name, what in found.items() if what in ("ran", "failed")]):
+        found[running[-1]] = "timed out"
+    return status != 0, found
 
 
 def commit_results(folder: Path) -> str | None:
@@ -155,6 +172,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path("rerun/base"), help="where the base is checked out")
     parser.add_argument("--pull", action="store_true", help="with run: take results of other runs from the remote")
     parser.add_argument("--results", type=Path, metavar="DIR", help="copy the lock and metrics of both there")
+    parser.add_argument("--minutes", type=float, default=120, help="with run: the time limit (default: %(default)s)")
     parser.add_argument("--log", type=Path, default=Path("rerun/log.json"), help="what became of each stage")
     return parser.parse_args(argv)
 

@@ -1,0 +1,83 @@
+"""What dvc.yaml and dvc.lock say of two runs: with what each stage was run, and whether it gave the same.
+
+`dvc.lock` records parameters, code, data and the command of a stage, but neither the processor nor the versions of
+libraries. Where all that it records is the same and the outputs are not, one of those two made the difference.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stages.commands.revisions import read_revision
+from stages.lib.core.errors import DataError, EarError
+
+LOCK, PIPELINE = Path("dvc.lock"), Path("dvc.yaml")
+Stages = Mapping[str, Mapping[str, Any]]  # of dvc.yaml or dvc.lock, by name
+
+
+def read_stages(revision: str, path: Path) -> Stages:
+    """The stages of `PIPELINE` or `LOCK` at a revision; none where there is no such file. Raises `DataError`."""
+    try:
+        text = read_revision(revision, path)
+    except EarError:
+        return {}
+    from ruamel.yaml import YAML  # here, so that what posts a report needs nothing but Python for the rest
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        content = YAML(typ="safe", pure=True).load(text) or {}
+        return dict(content.get("stages") or {})
+    except (YAMLError, AttributeError, ValueError):
+        raise DataError(f"{revision}: its {path} is not valid YAML with stages; correct that first") from None
+
+
+def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> list[str]:
+    """What a stage was run with that differs between two lock files: parameters, files, the command; not outputs."""
+    if old is None or new is None:
+        return [] if old is new else ["a new stage" if old is None else "no longer run"]
+    changed = []
+    params, deps = ([_params(lock) for lock in (old, new)], [_hashes(lock, "deps") for lock in (old, new)])
+    for one, other in (params, deps):
+        changed += sorted(key for key in {**one, **other} if one.get(key) != other.get(key))
+    return changed + (["command"] if old.get("cmd") != new.get("cmd") else [])
+
+
+def has_other_outputs(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
+    """Whether a stage was run with the same in two lock files and yet gave other outputs."""
+    if old is None or new is None or differences(old, new):
+        return False
+    before, after = _hashes(old, "outs"), _hashes(new, "outs")
+    return any(before[path] != after[path] for path in before.keys() & after.keys())
+
+
+def outputs(stages: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The paths of all outputs of stages of a lock file."""
+    return {path for lock in stages for path in _hashes(lock, "outs")}
+
+
+def explain_other_machine(names: Iterable[str], all_else_is_equal: bool) -> str:
+    """The sentence for stages of which `has_other_outputs` holds; `names` are as they are to be shown."""
+    return (
+        f"{', '.join(names)} gave other outputs from the same parameters, code and data. Another processor or other "
+        "versions of libraries made that difference, which dvc.lock does not record; "
+        + (
+            "nothing else differs, so no difference below comes from a change of this repository."
+            if all_else_is_equal
+            else "part of what differs below comes from that. Run both on one machine to tell."
+        )
+    )
+
+
+def _params(lock: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a stage in a lock file, by name as the report has it: sections or single keys, as listed."""
+    return {
+        f"{section}.{key}" if isinstance(values, dict) else section: value
+        for sections in lock.get("params", {}).values()
+        for section, values in sections.items()
+        for key, value in (values.items() if isinstance(values, dict) else [("", values)])
+    }
+
+
+def _hashes(lock: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The hash of each dep or output of a stage in a lock file, by path."""
+    return {entry["path"]: entry.get(entry.get("hash", "md5")) for entry in lock.get(kind, [])}
