@@ -1,7 +1,8 @@
-"""Export: the same predictions without Keras, the same bytes each time, and what is refused."""
+"""Export: the same predictions without Keras, and what is refused."""
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 
@@ -140,29 +141,16 @@ def test_the_metadata_comes_along(exported, name):
     assert read_metadata(exported[name]["tflite"]) == metadata
 
 
-def test_equal_models_give_equal_bytes(exported, tmp_path):
-    """TensorFlow counts its graphs on, so a second export in one process has other names throughout."""
-    for suffix in ("onnx", "tflite"):
-        export.main([f"--model={exported['dcase2016']['keras']}", f"--out={tmp_path / 'again'}.{suffix}"])
-        assert (tmp_path / f"again.{suffix}").read_bytes() == exported["dcase2016"][suffix].read_bytes()
-
-
-def test_names_in_the_onnx_file_do_not_depend_on_the_hash_seed(exported):
-    """What tf2onnx orders by a set comes out in the order in which the output needs it."""
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_ends_of_the_onnx_file_are_named(exported, name):
     import onnx
 
-    graph = onnx.load(exported["cp_resnet"]["onnx"]).graph
-    known = {graph.input[0].name, *(tensor.name for tensor in graph.initializer)}
-    for i, node in enumerate(graph.node):
-        assert node.name == f"{node.op_type}_{i}"
-        assert set(node.input) <= known
-        known |= set(node.output)
-    assert (graph.input[0].name, graph.output[0].name) == ("log_mel", "probabilities")
-    assert [dim.dim_param or dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim] == [
-        "batch",
-        N_FRAMES,
-        N_MELS,
-    ]
+    graph = onnx.load(exported[name]["onnx"]).graph
+    ends = {
+        end.name: [dim.dim_param or dim.dim_value for dim in end.type.tensor_type.shape.dim]
+        for end in (*graph.input, *graph.output)
+    }
+    assert ends == {"log_mel": ["batch", N_FRAMES, N_MELS], "probabilities": ["batch", len(CLASSES)]}
 
 
 def test_a_network_of_mixed_precision_is_exported_in_full(keras, segments, tmp_path):
@@ -299,5 +287,5 @@ def test_the_model_of_the_workspace_is_the_default(exported, tmp_path, monkeypat
     (tmp_path / "data/models/all.keras").write_bytes(exported["cp_resnet"]["keras"].read_bytes())
     (tmp_path / "data/models/fold_3.keras").touch()
     export.main([])
-    assert (tmp_path / "exports/all.onnx").read_bytes() == exported["cp_resnet"]["onnx"].read_bytes()
-    assert capsys.readouterr().out == "export: data/models/all.keras as exports/all.onnx, 1.5 MB\n"
+    assert open_model(tmp_path / "exports/all.onnx").metadata == metadata_of("cp_resnet")
+    assert re.fullmatch(r"export: data/models/all\.keras as exports/all\.onnx, 1\.\d MB\n", capsys.readouterr().out)

@@ -2,13 +2,12 @@
 
 An ONNX file has it as JSON among its properties, under `stages.lib.inference.runtime.ONNX_KEY`. A LiteRT file has it in
 a zip archive behind the network, as TensorFlow Lite keeps files that belong to a model: the member `urban_ear.json`,
-which `stages.lib.model.archive.read_metadata` reads. Input is `log_mel`, float32 of shape (batch,
-length, n_features), raw features as featurize makes them; output are probabilities before temperature, (batch,
-n_classes).
+which `stages.lib.model.archive.read_metadata` reads. Input is `log_mel`, float32 of shape (batch, length, n_features),
+raw features as featurize makes them; output are probabilities before temperature, (batch, n_classes).
 
 Keras converts, by tf2onnx and by TensorFlow's own converter, so TensorFlow is needed whatever the model was trained
-with. Everything is computed in float32, that of a mixed precision too. Equal models give equal bytes: tf2onnx names and
-orders what it writes by chance, so the graph is written anew.
+with. Everything is computed in float32, that of a mixed precision too. Two exports of one model may differ in bytes,
+since tf2onnx numbers and orders the nodes of its graph as it comes; nothing tracks these files.
 """
 
 import importlib.util
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 18  # of ONNX, the newest that tf2onnx 1.17 writes; onnxruntime reads it since 1.14
-INPUT, OUTPUT = "log_mel", "probabilities"
+OUTPUT = "probabilities"
 
 
 def to_onnx(model: "keras.Model", metadata: ModelMetadata) -> bytes:
@@ -43,10 +42,10 @@ def to_onnx(model: "keras.Model", metadata: ModelMetadata) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of Keras asking NumPy for a name that tf2onnx once used
         found = onnx.load_model_from_string(_export(model, "onnx", opset_version=OPSET))
-    written = _rewrite(found)
-    onnx.helper.set_model_props(written, {ONNX_KEY: dump_metadata(metadata)})
-    onnx.checker.check_model(written, full_check=True)
-    return written.SerializeToString(deterministic=True)
+    _name_ends(found)
+    onnx.helper.set_model_props(found, {ONNX_KEY: dump_metadata(metadata)})
+    onnx.checker.check_model(found, full_check=True)
+    return found.SerializeToString()
 
 
 def to_litert(model: "keras.Model", metadata: ModelMetadata) -> bytes:
@@ -78,52 +77,12 @@ def _in_float32(layer: "keras.Layer") -> "keras.Layer":
     return layer.__class__.from_config(layer.get_config() | {"dtype": "float32"})
 
 
-def _rewrite(found: "onnx.ModelProto") -> "onnx.ModelProto":
-    """The same graph with nodes in the order in which the output needs them, and values numbered in that order."""
-    import onnx
-
+def _name_ends(found: "onnx.ModelProto") -> None:
+    """Name the output and the first axis of both ends, which tf2onnx numbers; Keras names the input."""
     graph = found.graph
-    maker = {name: node for node in graph.node for name in node.output}
-    initializers = {tensor.name: tensor for tensor in graph.initializer}
-    names = {graph.input[0].name: INPUT, graph.output[0].name: OUTPUT, "": ""}
-    nodes, weights, left = [], [], [graph.output[0].name]
-    written: set[int] = set()
-    while left:  # depth first, with a stack: the largest network here is deeper than Python lets functions call
-        node = maker.get(left[-1])
-        if node is None or id(node) in written:
-            name = left.pop()
-            if name in initializers and name not in names:
-                names[name] = f"weight_{len(weights)}"
-                weights.append(initializers[name])
-            continue
-        if missing := [name for name in node.input if name not in names and not _is_made(name, maker, written)]:
-            left += reversed(missing)
-            continue
-        written.add(id(node))
-        left.pop()
-        for name in node.output:
-            names.setdefault(name, f"value_{len(nodes)}")
-        nodes.append(node)
-    for i, node in enumerate(nodes):
-        node.name = f"{node.op_type}_{i}"
-        node.input[:], node.output[:] = [names[n] for n in node.input], [names[n] for n in node.output]
-        attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
-        del node.attribute[:]
-        node.attribute.extend(attributes)
-    for tensor in weights:
-        tensor.name = names[tensor.name]
-    shapes = [[d.dim_value for d in v.type.tensor_type.shape.dim[1:]] for v in (graph.input[0], graph.output[0])]
-    ends = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", *shape])
-        for name, shape in zip((INPUT, OUTPUT), shapes, strict=True)
-    ]
-    return onnx.helper.make_model(
-        onnx.helper.make_graph(nodes, "urban_ear", ends[:1], ends[1:], weights),
-        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
-        ir_version=found.ir_version,
-        producer_name="urban-ear",
-    )
-
-
-def _is_made(name: str, maker: dict[str, "onnx.NodeProto"], written: set[int]) -> bool:
-    return name in maker and id(maker[name]) in written
+    (log_mel,), (output,) = graph.input, graph.output
+    for node in graph.node:
+        node.output[:] = [OUTPUT if name == output.name else name for name in node.output]
+    output.name = OUTPUT
+    for end in (log_mel, output):
+        end.type.tensor_type.shape.dim[0].dim_param = "batch"
