@@ -97,15 +97,14 @@ def print_rates(folder: Path, n_clips: int) -> None:
     for n in (1, 2):
         os.environ["EAR_WORKERS"] = str(n)
         taken["c with start", n] = best_of(lambda: run_program("-m", "stages.featurize", *options(folder)))
-        with redirect_stdout(StringIO()), patch("stages.featurize.draw"):
+        with redirect_stdout(StringIO()), patch("stages.featurize.plots.draw"):
             taken["c", n] = best_of(lambda: run_here(lambda: run_stage(options(folder))))
     taken["d", 1] = best_of(lambda: run_here(lambda: [floor_clip(path) for path in paths]))
 
     for (way, n), seconds in taken.items():
         print(f"  ({way[0]}){way[1:]}, {n} at once".ljust(28), end="")
-        print(
-            f"{n_clips / seconds.clock:6.0f} clips/s, {1000 * seconds.processor / n_clips:6.2f} ms of processor a clip"
-        )
+        processor_ms = 1000 * seconds.processor / n_clips
+        print(f"{n_clips / seconds.clock:6.0f} clips/s, {processor_ms:6.2f} ms of processor per clip")
     for name, slow, fast, goal in (
         ("(c) over (a), two each, with start", ("a", 2), ("c with start", 2), 4),
         ("(c) over (d), one core", ("d", 1), ("c", 1), 0.8),
@@ -113,8 +112,8 @@ def print_rates(folder: Path, n_clips: int) -> None:
     ):
         clock, processor = (slower / faster for slower, faster in zip(taken[slow], taken[fast], strict=True))
         print(f"  {name}: {clock:.2f} by the clock (goal {goal}), {processor:.2f} by processor time")
-    seconds = 8732 * taken["c with start", 2].clock / n_clips
-    print(f"  8,732 clips like these with two workers and start: {seconds:.0f} s")
+    dataset_s = 8732 * taken["c with start", 2].clock / n_clips
+    print(f"  8,732 clips like these with two workers and start: {dataset_s:.0f} s")
 
 
 def print_memory(folder: Path) -> None:
@@ -213,9 +212,10 @@ def best_of(measure: Callable[[], Taken]) -> Taken:
 def wait_for(*command: str, stdin: str = "") -> tuple[float, resource.struct_rusage]:
     """Run a program; returns its seconds on the clock and what it used."""
     start = time.perf_counter()
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    child.stdin.write(stdin.encode())
-    child.stdin.close()
+    with tempfile.TemporaryFile() as file:
+        file.write(stdin.encode())
+        file.seek(0)
+        child = subprocess.Popen(command, stdin=file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:

@@ -5,17 +5,22 @@ Laid out by fixed margins: matplotlib's automatic layout would take longer than 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stages.lib.audio import load_mono, resample
+from stages.lib.features.store import ORIGINAL
 from stages.lib.frontend.mel import empty_bands, mel_filters
 from stages.lib.frontend.mel_axis import set_hz_ticks
-from stages.lib.frontend.spectrogram import FeaturizeParams
-from stages.lib.plotting import EMPTY, INK
+from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer
+from stages.lib.plotting import EMPTY, INK, save_figure
 
 BANDS = (10, 150, 1000)
+TONES_SR = 32_000  # Hz
 COLUMNS = 400  # of a wave
 RANGE_DB = 80.0  # shown below the loudest
 
@@ -28,6 +33,37 @@ class Example:
     y: np.ndarray
     magnitudes: np.ndarray
     features: np.ndarray
+
+
+def draw(plots: Path, index: pd.DataFrame, audio: Path, featurizer: Featurizer, title: str) -> None:
+    """Draw two tones, a clip of each class, and the loudest of these in several numbers of bands."""
+    params = featurizer.params
+    tones = two_tones()
+    features = featurizer(resample(tones, TONES_SR, params.sr))
+    save_figure(plots / "two_tones.png", plot_two_tones(tones, TONES_SR, features, params))
+    chosen, examples = choose_examples(index), []
+    for name, clip in zip(chosen["class"], chosen["clip"], strict=True):
+        y = load_mono(audio / clip, params.sr)
+        magnitudes = featurizer.magnitudes(y)
+        examples.append(Example(name, y, magnitudes, featurizer.from_magnitudes(magnitudes)))
+    heading = (
+        f"{title}\nA clip of each class, in the foreground if there is one, of these the longest; 80 dB from the top"
+    )
+    save_figure(plots / "classes.png", plot_classes(examples, params, heading))
+    save_figure(plots / "bands.png", plot_bands(examples[chosen["level_db"].argmax()], params))
+
+
+def choose_examples(index: pd.DataFrame) -> pd.DataFrame:
+    """One row per class, by name: a clip in the foreground if there is one, of these the longest, then by name."""
+    order = ["class", "salience", "duration_s", "clip"]
+    clips = index[index["variant"] == ORIGINAL].sort_values(order, ascending=[True, True, False, True])
+    return clips.drop_duplicates("class", ignore_index=True)
+
+
+def two_tones() -> np.ndarray:
+    """The base case of the study: 512 and 1,024 Hz, 1 s at `TONES_SR`; float32 of shape (TONES_SR,)."""
+    t = np.arange(TONES_SR) / TONES_SR
+    return (0.5 * np.sin(2 * np.pi * 512 * t) + 0.5 * np.sin(2 * np.pi * 1024 * t)).astype(np.float32)
 
 
 def plot_two_tones(y: np.ndarray, sr: int, features: np.ndarray, params: FeaturizeParams) -> Figure:
@@ -53,7 +89,7 @@ def plot_two_tones(y: np.ndarray, sr: int, features: np.ndarray, params: Featuri
 
 
 def plot_classes(examples: Sequence[Example], params: FeaturizeParams, title: str) -> Figure:
-    """Draw a clip of each class, a row each: wave, spectrogram, features."""
+    """Draw a clip of each class, one per row: wave, spectrogram, features."""
     height = 1.3 + 0.85 * len(examples)
     figure = Figure(figsize=(10, height))
     margins = {"left": 0.2, "right": 0.91, "bottom": 0.5 / height, "top": 1 - 0.8 / height}
@@ -117,7 +153,7 @@ def plot_bands(example: Example, params: FeaturizeParams) -> Figure:
 
 
 def _draw_envelope(axes: Axes, y: np.ndarray, sr: int) -> None:
-    """Fill between the least and the greatest sample of each of `COLUMNS` spans: a wave as it would be seen anyway."""
+    """Fill between the least and the greatest sample of each of `COLUMNS` spans: the wave as it would look anyway."""
     starts = np.unique(np.linspace(0, len(y), COLUMNS, endpoint=False).astype(int))
     low, high = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
     axes.fill_between(starts / sr, low, high, color=INK, linewidth=0.5)
@@ -127,15 +163,15 @@ def _draw_envelope(axes: Axes, y: np.ndarray, sr: int) -> None:
 
 
 def _draw_features(axes: Axes, features: np.ndarray, params: FeaturizeParams, gap: float = 0.1) -> None:
-    image, limits = features.T, {}
+    image, low, high = features.T, None, None
     if params.kind in ("log", "db"):
         to_db = 20 / params.power / np.log(10) if params.kind == "log" else 1.0
-        image, limits = _below_loudest(image * to_db), {"vmin": -RANGE_DB, "vmax": 0}
+        image, low, high = _below_loudest(image * to_db), -RANGE_DB, 0.0
     elif params.kind == "mfcc":
         image = image - image.mean(axis=1, keepdims=True)  # the first is far from all others
     axes.imshow(
-        image, origin="lower", aspect="auto", cmap="magma", interpolation="none",
-        extent=(0, _seconds(len(features), params), 0, params.n_features), **limits,
+        image, origin="lower", aspect="auto", cmap="magma", interpolation="none", vmin=low, vmax=high,
+        extent=(0, _seconds(len(features), params), 0, params.n_features),
     )  # fmt: skip
     if params.kind != "mfcc":
         _set_hz_ticks(axes, params, params.n_mels, gap)

@@ -12,7 +12,7 @@ WINDOW_S = 0.09  # seconds; rounded to a power of two: 2,048 samples at 22,050 H
 
 
 def variant_names(stretch: list[float], pitch: list[float]) -> list[str]:
-    """The variants of a clip beside itself, in order: "stretch 0.81" by its factor, "pitch -2" by its semitones."""
+    """The variants of a clip other than itself, in order: "stretch 0.81" by its factor, "pitch -2" by its semitones."""
     return [f"stretch {factor:.12g}" for factor in stretch] + [f"pitch {semitones:.12g}" for semitones in pitch]
 
 
@@ -54,19 +54,19 @@ def time_stretch(y: np.ndarray, sr: int, factor: float) -> np.ndarray:
     spectra /= np.where(silent, 1, magnitudes)
     spectra[silent] = 1
     turns = spectra[1:] * spectra[:-1].conj()
-    made = np.empty((len(position), spectra.shape[1]), dtype=np.complex64)
+    stretched_spectra = np.empty((len(position), spectra.shape[1]), dtype=np.complex64)
     phase = spectra[0].copy()
-    for frame, k in zip(made, before, strict=True):
+    for frame, k in zip(stretched_spectra, before, strict=True):
         frame[:] = phase
         phase *= turns[k]
-    made *= (1 - share) * magnitudes[before] + share * magnitudes[before + 1]
+    stretched_spectra *= (1 - share) * magnitudes[before] + share * magnitudes[before + 1]
 
-    pieces = (scipy.fft.irfft(made, n=n_fft) * window).reshape(len(made), 4, hop)
+    pieces = (scipy.fft.irfft(stretched_spectra, n=n_fft) * window).reshape(len(stretched_spectra), 4, hop)
     squares = np.square(window).reshape(4, hop)
-    total, weight = np.zeros((2, len(made) + 3, hop), dtype=np.float32)
+    total, weight = np.zeros((2, len(stretched_spectra) + 3, hop), dtype=np.float32)
     for i in range(4):
-        total[i : i + len(made)] += pieces[:, i]
-        weight[i : i + len(made)] += squares[i]
+        total[i : i + len(stretched_spectra)] += pieces[:, i]
+        weight[i : i + len(stretched_spectra)] += squares[i]
     stretched = (total / np.maximum(weight, 1e-8)).ravel()[n_fft // 2 :]
     return _fit(stretched, max(1, round(len(y) / factor)))
 

@@ -10,12 +10,12 @@ import soxr
 
 from stages.lib.core.errors import AudioError
 
-BLOCK = 1 << 18  # samples a channel that are decoded at once; all of most clips
+BLOCK = 1 << 18  # samples per channel that are decoded at once; all of most clips
 
 
 @contextmanager
 def open_audio(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open a recording for the block of a `with`, in which a fault of the file becomes an `AudioError`."""
+    """Open a recording for the block of a `with`, in which an error of the file becomes an `AudioError`."""
     if path.suffix.lower() == ".raw":
         raise AudioError(f"{path.name}: cannot be read as audio (raw samples have no header that tells their rate)")
     try:

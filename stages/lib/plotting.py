@@ -52,6 +52,6 @@ def _replace_missing_characters(figure: Figure) -> None:
             labels = [label.get_text() for label in axis.get_ticklabels()]
             if labels != (replaced := [legible(label) for label in labels]):
                 axis.set_ticks(axis.get_ticklocs(), replaced)
-    for text in figure.findobj(Text):
-        if text.get_text() != (replaced := legible(text.get_text())):
-            text.set_text(replaced)
+    for artist in figure.findobj(Text):
+        if isinstance(artist, Text) and artist.get_text() != (replaced_text := legible(artist.get_text())):
+            artist.set_text(replaced_text)

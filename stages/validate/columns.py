@@ -38,10 +38,10 @@ def read_dataset(path: Path) -> Dataset:
         value = content.get(key) if isinstance(content, dict) else None
         if not isinstance(value, kind) or value == []:
             raise DataError(f"{path}: {key}: expected a {kind.__name__}, found {value!r}; rerun 'dvc repro fetch'")
-    for key, kind in (("classes", str), ("folds", int)):
+    for key, type_ in (("classes", str), ("folds", int)):
         values = content[key]
-        if not all(isinstance(value, kind) for value in values) or len(set(values)) < len(values):
-            raise DataError(f"{path}: {key}: expected different values of {kind.__name__}, found {values!r}")
+        if not all(isinstance(value, type_) for value in values) or len(set(values)) < len(values):
+            raise DataError(f"{path}: {key}: expected different values of {type_.__name__}, found {values!r}")
     return Dataset(**{key: content[key] for key in expected}, class_ids=content.get("class_ids"))
 
 

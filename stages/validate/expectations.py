@@ -9,6 +9,8 @@ from typing import Any
 
 import great_expectations as gx
 import pandas as pd
+from great_expectations.data_context.store.store import DataDocsSiteConfigTypedDict
+from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from stages.lib.core.files import atomic_directory
 from stages.validate.checks import FINDING_COLUMNS, Check, ValidateParams, severity_of
@@ -40,7 +42,7 @@ class Expectations:
         """Open a context that lives in memory; limits come from `params`, classes and folds from `dataset`."""
         self._params, self._dataset = params, dataset
         self._context = gx.get_context(mode="ephemeral")
-        self._context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        self._context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
         self._results: dict[str, dict[str, tuple[int, str, str]]] = {}
         self._source = self._context.data_sources.add_pandas("urban-ear")
 
@@ -61,7 +63,7 @@ class Expectations:
         outcome = self._context.validation_definitions.add(definition).run(
             batch_parameters={"dataframe": table.assign(row=table.index + 1)}, result_format=RESULT_FORMAT
         )
-        results = {result.expectation_config.meta["check"]: result for result in outcome.results}
+        results = {config.meta["check"]: result for result in outcome.results if (config := result.expectation_config)}
         findings, summary = [], {}
         for order, check in enumerate(checks):
             result = results[check.name]
@@ -91,7 +93,7 @@ class Expectations:
     def write_docs(self, folder: Path, title: str) -> None:
         """Write the results so far as Data Docs, pages to open without a network; `index.html` is the first."""
         with atomic_directory(folder) as tmp_path:
-            site = {
+            site: DataDocsSiteConfigTypedDict = {
                 "class_name": "SiteBuilder",
                 "store_backend": {
                     "class_name": "TupleFilesystemStoreBackend",

@@ -92,7 +92,7 @@ def _probe_open(file: soundfile.SoundFile, path: Path) -> Probe:
     low, high = np.full(file.channels, np.inf), np.full(file.channels, -np.inf)
     n_samples, n_clipped, n_not_finite, energy = 0, 0, 0, 0.0
     for block in audio_blocks(file):  # float32, (n, n_channels)
-        digest.update(block)
+        digest.update(block.data)
         finite = np.isfinite(block)
         if not finite.all():
             n_not_finite += int(np.count_nonzero(~finite))

@@ -8,7 +8,7 @@ import soundfile
 
 from helpers.repository import ROOT
 from helpers.tones import TONES_HZ, run_featurize
-from stages.featurize import __main__ as featurize
+from stages.featurize import plots
 from stages.featurize.variants import make_variant
 from stages.lib.audio import load_mono
 from stages.lib.core.errors import AudioError, DataError
@@ -27,7 +27,7 @@ def own_tones(tones, tmp_path):
 @pytest.fixture(autouse=True)
 def _one_worker_and_no_pictures(monkeypatch):
     monkeypatch.setenv("EAR_WORKERS", "1")
-    monkeypatch.setattr(featurize, "draw", lambda *_: None)  # see tests/featurize/test_plots.py
+    monkeypatch.setattr(plots, "draw", lambda *_: None)  # see tests/featurize/test_plots.py
 
 
 def test_each_clip_is_found_at_its_place(tones, tone_features, small_params):
@@ -162,7 +162,7 @@ def test_names_that_look_like_missing_values_stay_names(own_tones, small_params,
     assert set(index["source"]) == {"007"}
 
 
-def test_empty_bands_and_low_rates_are_told(own_tones, small_params, tmp_path, capsys):
+def test_empty_bands_and_low_rates_are_warned_of(own_tones, small_params, tmp_path, capsys):
     params = small_params | {"featurize": small_params["featurize"] | {"n_mels": 100, "mel_scale": "htk"}}
     accepted = pd.read_csv(own_tones / "accepted.csv")
     path = own_tones / "raw" / "audio" / accepted.loc[0, "clip"]

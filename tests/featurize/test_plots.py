@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.front_ends import GRID, PCEN, STUDY
-from stages.featurize import __main__ as featurize
-from stages.featurize.plots import Example, plot_bands, plot_classes, plot_two_tones
+from stages.featurize.plots import Example, choose_examples, plot_bands, plot_classes, plot_two_tones, two_tones
 from stages.lib.features.store import open_features
 from stages.lib.frontend.spectrogram import Featurizer
 from stages.lib.plotting import save_figure
@@ -33,7 +32,7 @@ def images(figure):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_drawn(tmp_path, kind):
     params = replace(STUDY, **KINDS[kind])
-    tones = featurize.two_tones()
+    tones = two_tones()
     draw = {
         "two_tones": lambda: plot_two_tones(tones, 32000, Featurizer(params)(tones), params),
         "classes": lambda: plot_classes([example(params), example(params, "horn", 0.01)], params, "title"),
@@ -59,7 +58,7 @@ def test_silence_can_be_drawn(tmp_path):
 
 
 def test_two_bright_lines_lie_at_the_ticks_of_the_tones():
-    tones = featurize.two_tones()
+    tones = two_tones()
     params = replace(STUDY, sr=32000, fmax=8000.0)
     figure = plot_two_tones(tones, 32000, Featurizer(params)(tones), params)
     image = images(figure)[0].get_array()
@@ -86,12 +85,12 @@ def test_another_number_of_bands_is_drawn_beside_the_three():
 
 def test_examples_are_in_the_foreground_long_and_no_variants(tone_features):
     index = open_features(tone_features).index
-    assert featurize.choose_examples(index)["clip"].tolist() == [
+    assert choose_examples(index)["clip"].tolist() == [
         "fold1/high-3.wav", "fold1/low-3.wav", "fold1/middle-3.wav",
     ]  # fmt: skip
     index["salience"] = np.where(index["clip"].str.contains("-0"), "1", "2")
     index["variant"] = np.where(index["fold"] == 1, "pitch 2", "")
-    assert featurize.choose_examples(index)["clip"].tolist() == [
+    assert choose_examples(index)["clip"].tolist() == [
         "fold2/high-0.wav", "fold2/low-0.wav", "fold2/middle-0.wav",
     ]  # fmt: skip
 

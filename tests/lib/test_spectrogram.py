@@ -211,7 +211,7 @@ def test_each_kind_is_float32_of_its_width(kind, changed):
     [
         ({"n_fft": 1024}, "featurize.win_length 1168 is over featurize.n_fft 1024"),
         ({"fmax": 12000.0}, "featurize.fmax 12000 Hz is over half of featurize.sr 22050 Hz"),
-        ({"hop_length": 1169}, "featurize.hop_length 1169 is over featurize.win_length 1168; what lies between"),
+        ({"hop_length": 1169}, "featurize.hop_length 1169 is over featurize.win_length 1168; samples between"),
         (
             {"n_mels": 424},
             "featurize.n_mels 424 is over the 423 FFT bins between featurize.fmin 0 Hz and feat",
@@ -276,8 +276,8 @@ def test_pcen_is_a_mapping(tmp_path):
             {"pcen": "{gain: x, bias: 2, power: 1, time_constant_s: 1, eps: 1, a: 1}"},
             "pcen.gain: expected .*pcen.a is not",
         ),
-        ({"stretch": "[5.0]"}, "featurize.stretch: expected a value less than or equal to 4, found 5.0"),
-        ({"pitch": "[up]"}, "featurize.pitch: expected a number, found 'up'"),
+        ({"stretch": "[5.0]"}, "featurize.stretch\[0\]: expected a value less than or equal to 4, found 5.0"),
+        ({"pitch": "[up]"}, "featurize.pitch\[0\]: expected a number, found 'up'"),
         ({"n_mfcc": "0"}, "featurize.n_mfcc: expected a value greater than or equal to 1, found 0"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from helpers.repository import ROOT
+from stages.lib.core.params import SECTIONS
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = PIPELINE["stages"]
@@ -81,7 +82,7 @@ def loaded_sections(name: str) -> set[str]:
         ]
         if calls:
             module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-            sections |= {getattr(module, call.args[1].id).section for call in calls}
+            sections |= {SECTIONS[getattr(module, call.args[1].id)] for call in calls}
     return sections
 
 

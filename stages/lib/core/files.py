@@ -22,38 +22,38 @@ if TYPE_CHECKING:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; it is renamed to `path` when the block ends without an exception."""
+    """Yield a temporary path next to `path` to write to; it is renamed when the block ends without an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    tmp_path = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield beside
-        os.replace(beside, path)
+        yield tmp_path
+        os.replace(tmp_path, path)
     finally:
-        beside.unlink(missing_ok=True)
+        tmp_path.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield a new empty folder beside `path`; it replaces `path` when the block ends without an exception.
+    """Yield a new empty folder next to `path`; it replaces `path` when the block ends without an exception.
 
     Raises `EarError` where another process is writing the same folder: killing `dvc` leaves the stage that it started
     running, and a second one must not mix its files with those of the first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside, aside = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old.part")
+    tmp_path, backup = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old.part")
     name = hashlib.md5(str(path.resolve()).encode()).hexdigest()
     lock = filelock.FileLock(Path(tempfile.gettempdir()) / f"urban-ear-{name}.lock", blocking=False)
     try:
         with lock:
-            _remove(beside, aside)  # of a run that was killed
-            beside.mkdir()
+            _remove(tmp_path, backup)  # of a run that was killed
+            tmp_path.mkdir()
             try:
-                yield beside
+                yield tmp_path
                 if path.exists():
-                    os.replace(path, aside)  # removing takes time, in which a kill would leave half of the old folder
-                os.replace(beside, path)
+                    os.replace(path, backup)  # removing takes time, in which a kill would leave half of the old folder
+                os.replace(tmp_path, path)
             finally:
-                _remove(beside, aside)
+                _remove(tmp_path, backup)
     except filelock.Timeout:
         raise EarError(f"{path}: another process is writing it; wait for it or stop it, then run again") from None
 
@@ -66,8 +66,8 @@ def _remove(*folders: Path) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON with sorted keys, two spaces of indent, no NaN, and a closing newline."""
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    with atomic_write(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    with atomic_write(path) as tmp_path:
+        tmp_path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def read_json(path: Path) -> Any:
@@ -101,8 +101,8 @@ def _one_line(text: object) -> str:
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write `table` as UTF-8 CSV with LF line ends and no index."""
-    with atomic_write(path) as beside:
-        table.to_csv(beside, index=False, lineterminator="\n", encoding="utf-8")
+    with atomic_write(path) as tmp_path:
+        table.to_csv(tmp_path, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def check_space(folder: Path, n_bytes: int, what: str) -> None:

@@ -1,6 +1,6 @@
 """One way to spread work: over the cores of this machine, or over an existing Dask cluster.
 
-`EAR_WORKERS` threads, by default one a core. Threads, since decoding, resampling, FFT and array arithmetic let others
+`EAR_WORKERS` threads, by default one per core. Threads, since decoding, resampling, FFT and array arithmetic let others
 run while they work: two are 1.8 times as fast as one, and a process would take longer to start and import its libraries
 than most runs take to compute.
 

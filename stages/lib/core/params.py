@@ -6,7 +6,7 @@ since every stage depends on it.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, dataclass_transform
 
 import pydantic
 
@@ -17,6 +17,10 @@ from stages.lib.core.validation import describe_errors
 T = TypeVar("T")
 
 
+SECTIONS: dict[type, str] = {}  # by their classes
+
+
+@dataclass_transform(frozen_default=True)
 def section(name: str) -> Callable[[type[T]], type[T]]:
     """Make a class with annotated fields the frozen, strictly typed dataclass of the section `name`.
 
@@ -26,8 +30,9 @@ def section(name: str) -> Callable[[type[T]], type[T]]:
     config = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     def decorate(cls: type[T]) -> type[T]:
-        cls.section = name
-        return pydantic.dataclasses.dataclass(frozen=True, config=config)(cls)
+        pydantic.dataclasses.dataclass(frozen=True, config=config)(cls)  # changes the class itself
+        SECTIONS[cls] = name
+        return cls
 
     return decorate
 
@@ -38,11 +43,12 @@ def load_params(path: Path, cls: type[T]) -> T:
     Raises `ParamsError` that names each key that is missing, unknown or wrong, what was expected and what was found.
     """
     tree = read_yaml(path, error=ParamsError, advice="run from the root of the repository")
-    values = tree.get(cls.section) if isinstance(tree, dict) else None
+    name = SECTIONS[cls]
+    values = tree.get(name) if isinstance(tree, dict) else None
     if not isinstance(values, dict):
-        raise ParamsError(f"{path}: expected a section '{cls.section}' with keys below it, found {values!r}")
+        raise ParamsError(f"{path}: expected a section '{name}' with keys below it, found {values!r}")
     try:
         return cls(**{str(key): value for key, value in values.items()})
     except pydantic.ValidationError as error:
-        problems = describe_errors(error, within=cls.section, see="the comments in the params.yaml of the repository")
+        problems = describe_errors(error, within=name, see="the comments in the params.yaml of the repository")
         raise ParamsError(f"{path}: {problems}") from None

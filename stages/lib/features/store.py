@@ -1,13 +1,13 @@
-"""The features of a dataset on disk: frames of whole clips, a fold a file, readable as memory maps.
+"""The features of a dataset on disk: frames of whole clips, one file per fold, readable as memory maps.
 
 `fold_<k>.npy`  float32 of shape (frames of all clips of the fold, n_mels): all clips, then all their variants
-`index.csv`     a row a clip, followed by a row for each of its variants: clip, variant ("" for the clip itself,
+`index.csv`     one row per clip, followed by one for each of its variants: clip, variant ("" for the clip itself,
                 "stretch 0.81" by tempo factor, "pitch -2" by semitones), class, fold, source, salience, duration_s,
                 sample_rate_hz (of the file), offset (its first frame in the file of its fold), n_frames, level_db (the
                 greatest A-weighted level in dB re full scale, see `stages.lib.frontend.loudness`)
 `facts.json`    what the numbers mean: `featurize` (the parameters, lengths in samples), `kind` (`log`, `db` or `pcen`
-                of mel bands, or `mfcc`), `n_features` (numbers a frame, the n_mels of the shapes here), `classes`
-                (names, in the order of their ids), `folds`, `floor` (the value of silence; for MFCC one a
+                of mel bands, or `mfcc`), `n_features` (numbers per frame, the n_mels of the shapes here), `classes`
+                (names, in the order of their ids), `folds`, `floor` (the value of silence; for MFCC one per
                 coefficient), `empty_bands`, `dataset` (name, title, licence and so on)
 """
 
@@ -21,7 +21,7 @@ import pandas as pd
 from stages.lib.core.errors import DataError
 from stages.lib.core.files import read_json
 
-ROWS_A_PIECE = 5000
+ROWS_PER_CHUNK = 5000
 ORIGINAL = ""  # the variant that is the clip itself
 
 INDEX_COLUMNS = [
@@ -32,14 +32,14 @@ TEXT_COLUMNS = dict.fromkeys(["clip", "variant", "class", "source", "salience"],
 
 
 def read_clips(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a table with a row a clip, or some of its columns; names stay text, even a class called "None".
+    """Read a table with one row per clip, or some of its columns; names stay text, even a class called "None".
 
-    Read in pieces: all at once, the text of all columns would be in memory three times.
+    Read in chunks: all at once, the text of all columns would be in memory three times.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; run 'dvc repro'")
-    pieces = pd.read_csv(path, dtype=TEXT_COLUMNS, keep_default_na=False, usecols=columns, chunksize=ROWS_A_PIECE)
-    return pd.concat(pieces, ignore_index=True)
+    chunks = pd.read_csv(path, dtype=TEXT_COLUMNS, keep_default_na=False, usecols=columns, chunksize=ROWS_PER_CHUNK)
+    return pd.concat(chunks, ignore_index=True)
 
 
 def fold_file(folder: Path, fold: int) -> Path:
@@ -64,9 +64,9 @@ def write_frames(folder: Path, fold: int, offset: int, frames: np.ndarray) -> No
             np.lib.format.read_magic(file)
             np.lib.format.read_array_header_1_0(file)
             file.seek(offset * frames.shape[1] * frames.itemsize, 1)
-            file.write(np.ascontiguousarray(frames))
+            file.write(np.ascontiguousarray(frames).data)
     except FileNotFoundError:
-        raise DataError(f"{path}: not there; workers on other machines must see the same paths as this one") from None
+        raise DataError(f"{path}: no such file; workers on other machines must see the same paths as here") from None
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Features:
 
     @property
     def n_mels(self) -> int:
-        """Numbers a frame: bands, or where `kind` is `mfcc` coefficients."""
+        """Numbers per frame: bands, or where `kind` is `mfcc` coefficients."""
         return self.facts["n_features"]
 
     def frames(self, fold: int) -> np.ndarray:

@@ -8,9 +8,9 @@ import numpy as np
 import scipy.sparse
 
 # Slaney, Auditory Toolbox (1998): linear up to 1 kHz, logarithmic above.
-HZ_A_MEL = 200 / 3
+HZ_PER_MEL = 200 / 3
 LOG_FROM_HZ = 1000.0
-LOG_FROM_MEL = LOG_FROM_HZ / HZ_A_MEL
+LOG_FROM_MEL = LOG_FROM_HZ / HZ_PER_MEL
 LOG_STEP = np.log(6.4) / 27.0  # 27 steps a factor of 6.4
 
 
@@ -20,7 +20,7 @@ def hz_to_mel(frequencies: np.ndarray | float, scale: str) -> np.ndarray:
     if scale == "htk":
         return 2595.0 * np.log10(1.0 + hz / 700.0)
     above = LOG_FROM_MEL + np.log(np.maximum(hz, LOG_FROM_HZ) / LOG_FROM_HZ) / LOG_STEP
-    return np.where(hz >= LOG_FROM_HZ, above, hz / HZ_A_MEL)
+    return np.where(hz >= LOG_FROM_HZ, above, hz / HZ_PER_MEL)
 
 
 def mel_to_hz(mels: np.ndarray | float, scale: str) -> np.ndarray:
@@ -29,7 +29,7 @@ def mel_to_hz(mels: np.ndarray | float, scale: str) -> np.ndarray:
     if scale == "htk":
         return 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
     above = LOG_FROM_HZ * np.exp(LOG_STEP * (mels - LOG_FROM_MEL))
-    return np.where(mels >= LOG_FROM_MEL, above, HZ_A_MEL * mels)
+    return np.where(mels >= LOG_FROM_MEL, above, HZ_PER_MEL * mels)
 
 
 def mel_edges(n_mels: int, fmin: float, fmax: float, scale: str) -> np.ndarray:

@@ -8,6 +8,7 @@ within the recording, so that no frame holds anything but the recording; 4 s at 
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -31,7 +32,7 @@ def blackman_harris(n_samples: int) -> np.ndarray:
     return 0.35875 - 0.48829 * np.cos(x) + 0.14128 * np.cos(2 * x) - 0.01168 * np.cos(3 * x)
 
 
-WINDOWS = {
+WINDOWS: dict[str, Callable[[int], np.ndarray]] = {
     "hamming": np.hamming,
     "hann": np.hanning,
     "blackman": np.blackman,
@@ -53,7 +54,7 @@ def _to_samples(value: Any, info: ValidationInfo) -> Any:
         )
     number, unit = match.groups()
     seconds = float(number) / (1000 if unit == "ms" else 1)
-    return round(seconds * info.data["sr"]) if "sr" in info.data else 1  # a wrong rate is told by itself
+    return round(seconds * info.data["sr"]) if "sr" in info.data else 1  # a wrong rate is reported separately
 
 
 def _or_window(value: Any, info: ValidationInfo) -> Any:
@@ -115,7 +116,7 @@ class FeaturizeParams:
         if self.hop_length > self.win_length:
             raise ValueError(
                 f"featurize.hop_length {self.hop_length} is over featurize.win_length {self.win_length}; "
-                "what lies between two windows would never be heard"
+                "samples between two windows would be in no frame"
             )
         if self.fmax > self.sr / 2:
             raise ValueError(
@@ -164,7 +165,7 @@ class FeaturizeParams:
 
     @property
     def n_features(self) -> int:
-        """Numbers a frame: bands, or coefficients."""
+        """Numbers per frame: bands, or coefficients."""
         return self.n_mfcc or self.n_mels
 
 
@@ -222,7 +223,7 @@ class Featurizer:
         p = self.params
         spectra = np.square(magnitudes) if p.power == 2 else magnitudes
         mel = self.filters @ spectra.T  # [n_mels, n_frames]
-        if p.compression == "pcen":
+        if p.pcen is not None:
             mel = pcen(mel, p.pcen, frame_rate=p.sr / p.hop_length, memory=memory)
         else:
             mel += np.float32(p.log_offset)
@@ -242,10 +243,10 @@ class PcenMemory:
 def pcen(mel: np.ndarray, params: PcenParams, *, frame_rate: float, memory: PcenMemory | None = None) -> np.ndarray:
     """Per-channel energy normalisation: each band over its own slow mean, then a root (Wang et al. 2017, eq. 1 to 3).
 
-    `mel` is float32 of shape (n_mels, n_frames), `frame_rate` in frames a second. As `librosa.pcen`, but for the start:
-    the slow mean begins at the first frame, where librosa begins at 1, which suits samples up to 2^31 and would mute
-    the first second of samples up to 1; or it goes on from `memory`, in which it is then left. Returns float32 of the
-    same shape.
+    `mel` is float32 of shape (n_mels, n_frames), `frame_rate` in frames per second. As `librosa.pcen`, but for the
+    start: the slow mean begins at the first frame, where librosa begins at 1, which suits samples up to 2^31 and would
+    mute the first second of samples up to 1; or it goes on from `memory`, in which it is then left. Returns float32 of
+    the same shape.
     """
     n = params.time_constant_s * frame_rate  # the time constant in frames
     b = (np.sqrt(1 + 4 * n**2) - 1) / (2 * n**2)
