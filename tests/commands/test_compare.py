@@ -1,18 +1,20 @@
 """Comparison of two runs: the test itself, and reading revisions out of Git."""
 
 import itertools
-import os
+import runpy
 import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from helpers.repository import GIT_IDENTITY, ROOT
+from helpers.repository import GIT_IDENTITY
 from stages.commands.compare import __main__ as command
-from stages.commands.compare.paired_test import compare, correct_holm, find_changed
+from stages.commands.compare.paired_test import COMPARED, compare, correct_holm, find_changed
 from stages.commands.revisions import find_commit, read_revision
+from stages.evaluate.scores import score_folds
 from stages.lib.core.errors import DataError, EarError
 
 CLASSES = ["siren", "dog_bark", "car_horn"]
@@ -71,16 +73,73 @@ def test_equal_runs_do_not_differ():
     assert (comparison.scores["p"] == 1).all()
     assert (comparison.classes["p"] == 1).all()
     assert comparison.changed.empty
+    for table in (comparison.scores, comparison.classes):  # both runs are resampled alike, so nothing is left
+        assert (table[["low", "high"]] == 0).all(axis=None)
 
 
 def test_runs_that_are_equal_but_for_chance_are_rarely_told_apart():
-    """Of 200 pairs that are right by the same chance, one in twenty differs at 5 %, within three standard errors."""
+    """Of 100 pairs that are right by the same chance, one in twenty differs at 5 %, within three standard errors."""
     rng = np.random.default_rng(0)
     p_values = [
-        score_of(compare(*(predictions(rng.random(60) < 0.7, 3) for _ in range(2)), n_draws=200, seed=i))["p"]
-        for i in range(200)
+        score_of(compare(*(predictions(rng.random(60) < 0.7, 3) for _ in range(2)), n_draws=100, seed=i))["p"]
+        for i in range(100)
     ]
-    assert np.mean(np.array(p_values) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+    assert np.mean(np.array(p_values) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 100)
+
+
+def confidences(n, n_per_source, seed):
+    """A table whose probabilities differ from clip to clip."""
+    rng = np.random.default_rng(seed)
+    table = predictions(rng.random(n) < 0.7, n_per_source)
+    raw = rng.gamma(1.0, size=(n, 3)) + 3 * (table["predicted"].to_numpy()[:, np.newaxis] == np.array(CLASSES))
+    table[[f"p_{name}" for name in CLASSES]] = raw / raw.sum(axis=1, keepdims=True)
+    return table.assign(predicted=np.array(CLASSES)[raw.argmax(axis=1)])
+
+
+@pytest.mark.parametrize("name", ["accuracy", "log_loss"])
+def test_the_p_value_is_that_of_the_permutation_test_of_scipy(name):
+    """Scipy tries all 2 ** 12 exchanges of the sums of 12 sources."""
+    a, b = confidences(36, 3, seed=1), confidences(36, 3, seed=5)
+
+    def sums(table):
+        if name == "accuracy":
+            values = (table["truth"] == table["predicted"]).astype(float)
+        else:
+            values = -np.log([row[f"p_{row['truth']}"] for row in table.to_dict("records")])
+        return pd.Series(values, index=table.index).groupby(table["source"]).sum().to_numpy()
+
+    exact = stats.permutation_test(
+        (sums(a), sums(b)),
+        lambda x, y, axis: y.sum(axis=axis) - x.sum(axis=axis),
+        permutation_type="samples",
+        n_resamples=np.inf,
+        vectorized=True,
+    )
+    found = score_of(compare(a, b, n_draws=20_000), name)
+    assert 0.02 < exact.pvalue < 0.98
+    assert found["difference"] == pytest.approx(exact.statistic / 36, abs=1e-5)
+    assert found["p"] == pytest.approx(exact.pvalue, abs=4 * np.sqrt(0.25 / 20_000))
+
+
+def test_compared_scores_are_those_of_evaluate():
+    tables = [
+        pd.concat([confidences(30, 3, seed), confidences(12, 2, seed + 9).assign(fold=2)], ignore_index=True)
+        for seed in (2, 3)
+    ]
+    tables = [table.assign(clip=[f"{i}.wav" for i in range(42)]) for table in tables]
+    scores = compare(*tables, n_draws=10).scores.set_index("score")
+    for side, table in zip("ab", tables, strict=True):
+        assert scores[side].to_dict() == pytest.approx(score_folds(table, CLASSES)[COMPARED].mean().to_dict())
+
+
+def test_classes_and_sources_are_of_all_folds():
+    a = pd.concat([predictions([1] * 9, 3), predictions([1] * 6, 2, fold=2)])
+    b = pd.concat([predictions([1] * 9, 3), predictions([1, 1, 0] * 2, 2, fold=2)])  # no car horn of fold 2 is found
+    comparison = compare(a, b, n_draws=100)
+    assert comparison.n_sources == 3 + 3
+    table = comparison.classes.set_index("class")
+    assert table["n_clips"].to_dict() == dict.fromkeys(CLASSES, 5)
+    assert table.loc["car_horn", "difference"] == pytest.approx(-2 / 5)
 
 
 def test_turning_the_runs_round_turns_the_signs():
@@ -131,6 +190,14 @@ REFUSED = {
         lambda b: b[1:],
         r"different clips: 1 are in A alone and 0 in B alone, such as fold1/000\.wav; run",
     ),
+    "more clips": (
+        lambda b: pd.concat([b, b[:1].assign(clip="new.wav")]),
+        r"different clips: 0 are in A alone and 1 in B alone, such as new\.wav; run",
+    ),
+    "other source": (
+        lambda b: b.assign(source=["x", *b["source"][1:]]),
+        r"fold1/000\.wav: its source is 0 in A and x in B, and so for 1 clips; run both on the same data",
+    ),
     "other fold": (lambda b: b.assign(fold=2), r"fold1/000\.wav: its fold is 1 in A and 2 in B, and so for 6 clips"),
     "other label": (
         lambda b: b.assign(truth=["dog_bark", *b["truth"][1:]]),
@@ -144,9 +211,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("fault", REFUSED)
-def test_runs_that_cannot_be_compared_are_refused(fault):
-    change, message = REFUSED[fault]
+@pytest.mark.parametrize("case", REFUSED)
+def test_runs_that_cannot_be_compared_are_refused(case):
+    change, message = REFUSED[case]
     a = predictions(RIGHT)
     with pytest.raises(DataError, match=message):
         compare(a, change(a).reset_index(drop=True))
@@ -253,14 +320,11 @@ def test_outside_of_a_repository_it_says_so(tmp_path, monkeypatch):
         command.main(["HEAD", "workspace"])
 
 
-def test_as_a_command_it_ends_with_one_line_and_exit_status_1(repository):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.commands.compare", "HEAD", "nothing"],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: nothing: no commit")
+def test_as_a_command_it_ends_with_one_line_and_exit_status_1(repository, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["compare", "HEAD", "nothing"])
+    monkeypatch.delitem(sys.modules, command.__name__)
+    with pytest.raises(SystemExit, match="1"):
+        runpy.run_module("stages.commands.compare", run_name="__main__")
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("error: nothing: no commit")

@@ -64,6 +64,21 @@ def test_the_interval_moves_where_resampling_is_biased():
     assert (low, high) == pytest.approx((0.5 - 1 - 1.96, 0.5 - 1 + 1.96), abs=0.05)
 
 
+def test_resamples_that_equal_the_value_count_half_below_it():
+    """Of {0, 1}, half of each, 3/4 count as below 1 and 1/4 as below 0, so that the interval is the same for both."""
+    samples = np.repeat([0.0, 1.0], 500)[:, np.newaxis]
+    assert interval(samples, [1.0])[:, 0].tolist() == [0, 1]
+    assert interval(samples, [0.0])[:, 0].tolist() == [0, 1]
+
+
+def test_a_value_beyond_all_resamples_counts_as_half_a_resample_from_the_end():
+    samples = np.arange(100.0)[:, np.newaxis]
+    shift = stats.norm.ppf(1 - 0.5 / 100)
+    quantiles = stats.norm.cdf([2 * shift - 1.959964, 2 * shift + 1.959964])
+    assert interval(samples, [1000.0])[:, 0] == pytest.approx(99 * quantiles, abs=1e-6)
+    assert interval(samples, [-1000.0])[:, 0] == pytest.approx(99 * (1 - quantiles[::-1]), abs=1e-6)
+
+
 def test_equal_samples_make_an_interval_of_no_width_and_unknown_ones_none():
     samples = np.array([[1.0, np.nan, 3.0], [1.0, np.nan, np.nan]])
     np.testing.assert_array_equal(interval(samples, [1.0, np.nan, 3.0]), [[1, np.nan, 3], [1, np.nan, 3]])

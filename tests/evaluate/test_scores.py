@@ -255,3 +255,55 @@ def test_a_class_without_a_clip_has_no_recall():
     table = score(predictions(["siren", "siren"], ["siren", "dog_bark"]), predictions(), CLASSES, FEW).classes
     assert table["recall"].isna().tolist() == [False, True, True]
     assert table["predicted_as"].tolist() == ["dog_bark", "", ""]
+
+
+def of_sources(n_sources, n_clips, right, name="siren", fold=1):
+    """Clips of one class, `n_clips` from each of `n_sources`, all recognised or all predicted as another class."""
+    other = CLASSES[CLASSES.index(name) - 1]
+    source = [f"{name}-{fold}-{i // n_clips}" for i in range(n_sources * n_clips)]
+    return predictions([name] * len(source), [name if right else other] * len(source), fold=fold, source=source)
+
+
+def test_intervals_rest_on_sources_and_not_on_clips():
+    """Ten clips of two sources, all right: two independent trials, for the class, its group and its fold."""
+    table = pd.concat([of_sources(2, 5, right=True), of_sources(4, 2, right=True, name="dog_bark", fold=2)])
+    table["salience"] = np.where(table["truth"] == "siren", "1", "2")
+    results = score(table, table, CLASSES, FEW)
+    low = {n: pytest.approx(0.025 ** (1 / n)) for n in (2, 4, 6)}
+    assert results.classes.set_index("class").loc[["siren", "dog_bark"], "recall_low"].tolist() == [low[2], low[4]]
+    assert results.folds["low"].tolist() == [low[2], low[4]]
+    assert results.folds["n_sources"].tolist() == [2, 4]
+    groups = results.groups.set_index("group")
+    assert groups.loc[["foreground", "background"], "low"].tolist() == [low[2], low[4]]
+    assert groups["n_sources"].to_dict() == {"foreground": 2, "background": 4, "4 to 8 s": 6}
+    assert results.scores.loc[0, "low"] == low[6]  # the sources of all folds together
+
+
+def test_f1_has_an_interval_of_its_own():
+    """All 20 sirens are found, and 20 dogs are predicted as sirens: recall is 1 in every resample, F1 is not."""
+    table = pd.concat([of_sources(20, 1, right=True), of_sources(20, 1, right=False, name="dog_bark")])
+    siren = score(table, table, CLASSES, FEW).classes.set_index("class").loc["siren"]
+    assert siren["f1"] == pytest.approx(2 / 3)
+    assert 0.4 < siren["f1_low"] < 2 / 3 < siren["f1_high"] < 0.9
+    assert siren["recall_high"] == 1
+
+
+def test_segments_have_scores_of_their_own():
+    clips, segments = of_sources(4, 1, right=True), random_predictions(n_folds=1)
+    found = score(clips, segments, CLASSES, FEW).scores.set_index("score")
+    expected = score_folds(segments, CLASSES)[SCORES[:-1]].iloc[0].to_dict()
+    expected["calibration_error"] = calibration_error(score_calibration(segments, CLASSES, 10))
+    assert found["segments"].to_dict() == pytest.approx(expected)
+    assert found.loc["accuracy", "clips"] == 1
+
+
+def test_the_log_loss_of_a_resample_is_divided_by_its_own_clips():
+    """Two sources of 1 and 9 clips with the same loss: whatever is drawn, the loss per clip is the same."""
+    table = predictions(["siren"] * 10, ["siren"] * 10, source=["a"] + ["b"] * 9)
+    row = score(table, table, CLASSES, FEW).scores.set_index("score").loc["log_loss"]
+    assert (row["low"], row["high"]) == pytest.approx((row["clips"], row["clips"]), abs=1e-12)
+
+
+def test_a_class_without_a_clip_has_no_f1():
+    table = score_classes(predictions(["siren"] * 2, ["siren", "car_horn"]), CLASSES).set_index("class")
+    assert table["f1"].isna().to_dict() == {"siren": False, "dog_bark": True, "car_horn": True}
