@@ -276,8 +276,8 @@ def test_pcen_is_a_mapping(tmp_path):
             {"pcen": "{gain: x, bias: 2, power: 1, time_constant_s: 1, eps: 1, a: 1}"},
             "pcen.gain: expected .*pcen.a is not",
         ),
-        ({"stretch": "[5.0]"}, "featurize.stretch\[0\]: expected a value less than or equal to 4, found 5.0"),
-        ({"pitch": "[up]"}, "featurize.pitch\[0\]: expected a number, found 'up'"),
+        ({"stretch": "[5.0]"}, r"featurize.stretch\[0\]: expected a value less than or equal to 4, found 5.0"),
+        ({"pitch": "[up]"}, r"featurize.pitch\[0\]: expected a number, found 'up'"),
         ({"n_mfcc": "0"}, "featurize.n_mfcc: expected a value greater than or equal to 1, found 0"),
     ],
 )

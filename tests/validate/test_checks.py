@@ -110,6 +110,7 @@ ROW_KEPT = {
     "fold with a zero before": {"fold": "01"},
     "nothing known": {"class_id": "", "salience": "", "start_s": "", "end_s": ""},
     "start alone": {"end_s": ""},
+    "start at zero": {"start_s": "0", "end_s": "4"},
     "class that pandas takes for nothing": {"class": "nan"},
     "space, accent, quote, emoji of several characters": {"clip": "a b/é'\"\u00a0👩‍🚒.wav"},
 }
@@ -239,6 +240,14 @@ def test_sources_in_two_folds():
     assert list(verdict.accepted["source"][-2:]) == ["7.wav", "8.wav"]  # unknown: each a recording of its own
     strict = replace(PARAMS, severity={**PARAMS.severity, "shared_source": "reject", "no_source": "reject"})
     assert list(verdict_on(rows, params=strict, only="clips relations").rejected["clip"]) == ["0.wav", "7.wav", "8.wav"]
+
+
+def test_of_folds_that_hold_equally_much_of_a_source_the_lowest_keeps_it():
+    rows = [row("a.wav", source="s", fold="2"), row("b.wav", source="s", fold="1")]
+    strict = replace(PARAMS, severity={**PARAMS.severity, "shared_source": "reject"})
+    assert reasons(verdict_on(rows, params=strict, only="relations")) == {
+        "a.wav": "shared_source: source 's' is also in fold 1"
+    }
 
 
 def test_columns_files_and_folds():
