@@ -217,7 +217,8 @@ def test_names_that_are_none_are_refused(options, capsys):
     assert f"argument {options[0]}: invalid" in capsys.readouterr().err
 
 
-def test_nothing_but_python_is_needed():
-    """The job that may write installs nothing: no package of others is there to be tampered with."""
-    command = [sys.executable, "-S", "-m", "stages.commands.pull_request.post", "--help"]
-    assert "--facts" in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+@pytest.mark.parametrize("name", ["post", "keep", "tidy"])
+def test_nothing_but_python_is_needed(name):
+    """The jobs that may write install nothing: no package of others is there to be tampered with."""
+    command = [sys.executable, "-S", "-m", f"stages.commands.pull_request.{name}", "--help"]
+    assert "--help" in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -23,7 +23,7 @@ class StandIn:
     def open_pull(self, number, sha, branch="topic", repository=None, base="main"):
         repository = repository or self.repository
         head = {"sha": sha, "ref": branch, "repo": {"full_name": repository}}
-        self.pulls.append({"number": number, "head": head, "base": {"ref": base}})
+        self.pulls.append({"number": number, "head": head, "base": {"ref": base}, "closed_at": None})
 
     def add_comment(self, number, body, login=BOT):
         self.comments.append({"id": len(self.comments) + 1, "issue": number, "body": body, "user": {"login": login}})
@@ -45,6 +45,9 @@ class StandIn:
             of_branch = (pull for pull in self.pulls if pull["head"]["ref"] == branch and pull["head"]["repo"])
             found = [pull for pull in of_branch if pull["head"]["repo"]["full_name"].startswith(f"{owner}/")]
             return 200, self.page(found, query)
+        if match := re.fullmatch(r"pulls/(\d+)", path):
+            found = [pull for pull in self.pulls if pull["number"] == int(match[1])]
+            return (200, found[0]) if found else (404, {"message": "Not Found"})
         if match := re.fullmatch(r"issues/(\d+)/comments", path):
             if method == "POST":
                 return 201, self.add_comment(int(match[1]), content["body"])

@@ -38,15 +38,18 @@ def test_each_job_has_a_limit_of_time_and_a_shell_that_fails_in_pipes():
         assert WORKFLOWS[name]["defaults"]["run"]["shell"] == "bash"  # with pipefail, which the default lacks
 
 
-def test_two_jobs_write_and_neither_runs_code_of_a_pull_request():
+def test_few_jobs_write_and_none_runs_code_of_a_pull_request():
     """Code of a pull request is checked out in jobs that may only read; those that may write run the base's."""
     assert all("pull_request_target" not in workflow["on"] for workflow in WORKFLOWS.values())
     writing = {key: body for key, body in JOBS.items() if "write" in body["permissions"].values()}
     assert {(*key, *rights(body)) for key, body in writing.items()} == {
         ("report.yml", "keep", "contents"),
         ("report-post.yml", "post", "pull-requests"),
+        ("weekly.yml", "tidy", "contents"),
     }
-    assert list(WORKFLOWS["report-post.yml"]["on"]) == ["workflow_run"]  # which runs code of the default branch
+    # These run code of the default branch.
+    assert list(WORKFLOWS["report-post.yml"]["on"]) == ["workflow_run"]
+    assert list(WORKFLOWS["weekly.yml"]["on"]) == ["schedule", "workflow_dispatch"]
     assert is_kept_from_others(JOBS["report.yml", "keep"]["if"])
     for (name, _), body in writing.items():
         (checkout,) = (step for step in body["steps"] if step.get("uses", "").startswith("actions/checkout@"))
@@ -90,7 +93,7 @@ def commands():
 
 @pytest.mark.parametrize("call", list(commands()))
 def test_our_commands_are_called_with_options_that_they_know(call):
-    values = {"$HEAD_SHA": "a" * 40, "$NUMBER": "7", "$PULL": "--pull"}
+    values = {"$HEAD_SHA": "a" * 40, "$NUMBER": "7", "$PULL": "--pull", "$SOUNDS": "--sounds", "$MINUTES": "30"}
     module, *options = shlex.split(re.sub(r"\$\w+", lambda match: values.get(match[0], "a/b"), call))
     importlib.import_module(module).parse_args(options)
 
@@ -104,6 +107,19 @@ def test_variables_in_scripts_are_set():
 
 def test_the_second_workflow_follows_the_first():
     assert WORKFLOWS["report-post.yml"]["on"]["workflow_run"]["workflows"] == [WORKFLOWS["report.yml"]["name"]]
+
+
+def test_what_skips_the_report_has_another_name_than_what_runs_it():
+    """GitHub counts a skipped job as a success, so under the same name it would stand for a run that failed."""
+    body = JOBS["report.yml", "report"]
+    condition = " ".join(body["if"].removeprefix("!").split())
+    assert " ".join(body["name"].split()) == f"${{{{ {condition} && 'nothing to run' || 'run and compare' }}}}"
+
+
+def test_a_run_that_takes_too_long_is_ended_before_its_job():
+    run = next(step for step in JOBS["report.yml", "report"]["steps"] if "rerun run" in step.get("run", ""))
+    assert '--minutes "$MINUTES"' in run["run"]
+    assert run["env"]["MINUTES"] == "${{ vars.EAR_REPORT_MINUTES || '120' }}"
 
 
 def test_every_python_that_the_project_allows_is_tested():
