@@ -50,7 +50,7 @@ def main() -> None:
         scaler = Scaler(np.zeros(features.n_mels, np.float32), np.ones(features.n_mels, np.float32))
         augment = load_params(PARAMS, AugmentParams)
         split = Split(train=[1], validation=None, test=None)
-        metadata = model_metadata(train, augment, load_params(PARAMS, SegmentParams), features, split, scaler)
+        metadata = model_metadata(train, augment, load_params(PARAMS, SegmentParams), features, split, scaler, None)
         segmenter = make_segmenter(metadata)
         batches = TrainingBatches(
             features,

@@ -2,6 +2,8 @@
 
 in   `--features`  frames of featurize
      `--scaler`    `<split>.npz` of scale
+     train.weights (of the parameters)
+                   a file of data/weights/, which says where pretrained weights come from, or that there are none
 out  `--models`    `<split>.keras`, see `stages.lib.model.archive`
      `--plots`     loss and accuracy of segments by epoch: `<split>/`, which DVCLive writes while training goes on, and
                    evaluate draws; `validation.json`: accuracy and log loss of the clips of the validation folds, by
@@ -30,6 +32,7 @@ from stages.lib.split.folds import Split, SplitParams, make_splits
 from stages.lib.split.scaler import Scaler
 from stages.train.augment import AugmentParams
 from stages.train.recipe import TrainParams
+from stages.train.weights import load_pretrained
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -44,6 +47,15 @@ def main(argv: list[str] | None = None) -> None:
     start_backend(params.backend)
     from stages.train.checkpoint import digest, locked  # these import Keras, which must not come before its backend
     from stages.train.fit import model_metadata, train_model, validate_model
+    from stages.train.networks import find_network
+
+    weights_path = Path(params.weights)
+    pretrained = load_pretrained(
+        weights_path,
+        params.model,
+        needed=find_network(params.model).pretrained,
+        featurize=features.facts["featurize"],
+    )
 
     shutil.rmtree(args.plots, ignore_errors=True)
     folders, scores = {}, []
@@ -51,12 +63,21 @@ def main(argv: list[str] | None = None) -> None:
         for split in splits:
             scaler_path = args.scaler / f"{split.name}.npz"
             scaler = read_scaler(scaler_path, features)
-            metadata = model_metadata(params, augment, segment, features, split, scaler)
-            folder = args.checkpoints / digest(metadata.model_dump(), [scaler_path, *input_files(features, split)])
+            metadata = model_metadata(params, augment, segment, features, split, scaler, pretrained)
+            inputs = [scaler_path, weights_path, *input_files(features, split)]
+            folder = args.checkpoints / digest(metadata.model_dump(), inputs)
             locks.enter_context(locked(folder))
             folders[split.name] = folder
             model, curves = train_model(
-                params, augment, metadata, features, split, scaler, folder / "checkpoint.npz", args.plots / split.name
+                params,
+                augment,
+                metadata,
+                features,
+                split,
+                scaler,
+                pretrained,
+                folder / "checkpoint.npz",
+                args.plots / split.name,
             )
             calibration, validation = validate_model(model, metadata, features, split)
             scores.append(validation)

@@ -16,7 +16,7 @@ from stages.lib.features.store import Features
 from stages.lib.model.backend import all_devices
 from stages.lib.model.batches import SegmentBatches
 from stages.lib.model.calibration import Calibration, calibrate
-from stages.lib.model.metadata import DatasetMetadata, FeaturizeMetadata, ModelMetadata, TrainMetadata
+from stages.lib.model.metadata import DatasetMetadata, FeaturizeMetadata, ModelMetadata, TrainMetadata, WeightsMetadata
 from stages.lib.model.segments import SegmentParams, average_segments, make_segmenter
 from stages.lib.split.folds import Split
 from stages.lib.split.scaler import Scaler
@@ -25,6 +25,7 @@ from stages.train.batches import TrainingBatches
 from stages.train.checkpoint import Checkpoint, Orphaned
 from stages.train.networks import build_model
 from stages.train.recipe import TrainParams
+from stages.train.weights import Pretrained
 
 CURVES = {
     "loss": "training/loss",
@@ -44,6 +45,7 @@ def model_metadata(
     features: Features,
     split: Split,
     scaler: Scaler,
+    pretrained: Pretrained | None,
 ) -> ModelMetadata:
     """What belongs into the model file, but for the calibration, which is only known after training."""
     return ModelMetadata(
@@ -59,6 +61,7 @@ def model_metadata(
         segment=segment,
         augment=asdict(augment),
         train=TrainMetadata(**asdict(params)),
+        weights=None if pretrained is None else WeightsMetadata.model_validate(pretrained.about, from_attributes=True),
     )
 
 
@@ -69,10 +72,11 @@ def train_model(
     features: Features,
     split: Split,
     scaler: Scaler,
+    pretrained: Pretrained | None,
     checkpoint_path: Path,
     live_path: Path,
 ) -> tuple[keras.Model, pd.DataFrame]:
-    """Fit a network to the segments of the training folds by cross-entropy.
+    """Fit a network, from `pretrained` weights or random ones, to the segments of the training folds by cross-entropy.
 
     The last weights, or their running mean, are the result. The test fold is not opened, the validation fold only
     watched. After each epoch all that is needed to go on is written to `checkpoint_path`, and where that file exists
@@ -105,7 +109,13 @@ def train_model(
         validation = SegmentBatches(features, [split.validation], segmenter, batch_size=params.batch_size)
     n_steps = params.epochs * len(training)
     with all_devices():
-        model = build_model(params.model, n_frames=segmenter.length, n_classes=len(features.classes), scaler=scaler)
+        model = build_model(
+            params.model,
+            n_frames=segmenter.length,
+            n_classes=len(features.classes),
+            scaler=scaler,
+            pretrained=None if pretrained is None else pretrained.layers,
+        )
         # The optimizer belongs to a shell around the same layers, so that the model is saved without its state.
         trainer = keras.Model(model.inputs, model.outputs)
         trainer.compile(

@@ -1,10 +1,12 @@
 """The networks. A new one is a function here and a name in `MODELS`.
 
-Such a function takes scaled log-mel segments, a Keras tensor of shape (batch, n_frames, n_mels, 1), and the number of
-classes, and returns what the softmax turns into probabilities, (batch, n_classes).
+Such a function takes log-mel segments, a Keras tensor of shape (batch, n_frames, n_mels, 1), and the number of classes,
+and returns what the softmax turns into probabilities, (batch, n_classes). What of a network has pretrained weights is a
+model of its own within it, named `BODY`, which turns segments into the numbers that its head classifies.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import keras
@@ -16,6 +18,10 @@ from stages.lib.split.scaler import Scaler
 
 DELTA_WIDTH = 9  # frames, as in librosa
 INCEPTION_MIN = 75  # frames and bands that its unpadded convolutions need
+BODY = "body"  # the name of the part of a network that has pretrained weights
+YAMNET_BLOCKS = [  # filters, and stride of the depthwise convolution before them
+    (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1),
+]  # fmt: skip
 
 
 def dcase2016(x: keras.KerasTensor, n_classes: int) -> keras.KerasTensor:
@@ -103,28 +109,91 @@ def inception_resnet_v2(x: keras.KerasTensor, n_classes: int, *, weights: str | 
     return layers.Dense(n_classes)(layers.Dropout(0.2)(network(x)))
 
 
+def yamnet(x: keras.KerasTensor, n_classes: int) -> keras.KerasTensor:
+    """YAMNet: MobileNet v1 on log-mel as it is, batch normalisation folded into the weights, with a new head.
+
+    Plakal, Ellis: YAMNet, tensorflow/models, research/audioset/yamnet; Howard and others: MobileNets: efficient
+    convolutional neural networks for mobile vision applications, 2017, table 1. Activations end at 6, as in the file
+    that is published for LiteRT; the code beside it has no such limit.
+    """
+
+    def activate(x: keras.KerasTensor) -> keras.KerasTensor:
+        return layers.ReLU(max_value=6)(x)
+
+    segments = keras.Input(x.shape[1:])
+    y = activate(layers.Conv2D(32, 3, strides=2, padding="same")(segments))
+    for filters, stride in YAMNET_BLOCKS:
+        y = activate(layers.DepthwiseConv2D(3, strides=stride, padding="same")(y))
+        y = activate(layers.Conv2D(filters, 1)(y))
+    body = keras.Model(segments, layers.GlobalAveragePooling2D()(y), name=BODY)
+    return layers.Dense(n_classes)(layers.Dropout(0.3)(body(x)))
+
+
 def pool(x: keras.KerasTensor) -> keras.KerasTensor:
     """Halve both axes by the maximum, but none that is shorter than 4."""
     return layers.MaxPooling2D([2 if axis >= 4 else 1 for axis in x.shape[1:3]])(x)
 
 
-MODELS: dict[str, Callable[[keras.KerasTensor, int], keras.KerasTensor]] = {
-    "dcase2016": dcase2016,
-    "cp_resnet": cp_resnet,
-    "inception_resnet_v2": partial(inception_resnet_v2, weights=None),
-    "inception_resnet_v2_imagenet": partial(inception_resnet_v2, weights="imagenet"),
+@dataclass(frozen=True)
+class Network:
+    """An entry of the table: the function `scores` (see above), and what it is to be given.
+
+    `scaled`: segments less the mean of each band, over its standard deviation, else log-mel as it is; `pretrained`: it
+    is of no use without the pretrained weights of its body.
+    """
+
+    scores: Callable[[keras.KerasTensor, int], keras.KerasTensor]
+    scaled: bool = True
+    pretrained: bool = False
+
+
+MODELS = {
+    "dcase2016": Network(dcase2016),
+    "cp_resnet": Network(cp_resnet),
+    "inception_resnet_v2": Network(partial(inception_resnet_v2, weights=None)),
+    "inception_resnet_v2_imagenet": Network(partial(inception_resnet_v2, weights="imagenet")),
+    "yamnet": Network(yamnet, scaled=False, pretrained=True),
 }
 
 
-def build_model(name: str, *, n_frames: int, n_classes: int, scaler: Scaler) -> keras.Model:
-    """A network with new weights that takes raw log-mel segments, (batch, n_frames, n_mels), and scales them itself.
-
-    Raises `ModelError` for a name that is not in `MODELS`.
-    """
+def find_network(name: str) -> Network:
+    """The entry of the table. Raises `ModelError` for a name that is not in it."""
     if name not in MODELS:
         raise ModelError(f"train.model is {name!r}, expected one of: {', '.join(MODELS)}")
-    segments = keras.Input((n_frames, len(scaler.mean)), name="log_mel")
-    scaled = layers.Normalization(mean=scaler.mean, variance=scaler.deviation**2)(segments)
-    scores = MODELS[name](layers.Reshape((*scaled.shape[1:], 1))(scaled), n_classes)
+    return MODELS[name]
+
+
+def build_model(
+    name: str, *, n_frames: int, n_classes: int, scaler: Scaler, pretrained: list[list[np.ndarray]] | None = None
+) -> keras.Model:
+    """A network that takes raw log-mel segments, (batch, n_frames, n_mels), and scales them itself where it needs that.
+
+    Its weights are new, but for those of its body, where `pretrained` has the arrays of each of the body's layers (it
+    may have more layers, such as a head). Raises `ModelError` for a name that is not in `MODELS`, and for arrays that
+    do not fit.
+    """
+    network = find_network(name)
+    segments = x = keras.Input((n_frames, len(scaler.mean)), name="log_mel")
+    if network.scaled:
+        x = layers.Normalization(mean=scaler.mean, variance=scaler.deviation**2)(x)
+    scores = network.scores(layers.Reshape((*x.shape[1:], 1))(x), n_classes)
     probabilities = layers.Softmax(dtype="float32")(scores)  # in full precision, whatever the rest computes with
-    return keras.Model(segments, probabilities, name=name)
+    model = keras.Model(segments, probabilities, name=name)
+    if pretrained is not None:
+        set_pretrained(model.get_layer(BODY), pretrained)
+    return model
+
+
+def set_pretrained(body: keras.Model, pretrained: list[list[np.ndarray]]) -> None:
+    """Put arrays into the layers of `body` that have weights, in their order. Raises `ModelError` where they differ."""
+    own = [layer for layer in body.layers if layer.weights]
+    if len(pretrained) < len(own):
+        raise ModelError(f"train.weights: has {len(pretrained)} layers with weights, {len(own)} are needed")
+    for i, (layer, arrays) in enumerate(zip(own, pretrained, strict=False)):
+        expected, found = ([tuple(array.shape) for array in group] for group in (layer.weights, arrays))
+        if found != expected:
+            raise ModelError(
+                f"train.weights: layer {i} has arrays of shape {found}, {layer.name} of the network has {expected}; "
+                "are they of this network, and is first_layer right?"
+            )
+        layer.set_weights(arrays)

@@ -11,15 +11,16 @@ from stages.lib.core.params import section
 class TrainParams:
     """What is trained and how.
 
-    `learning_rate` is the greatest of its `schedule`; `weight_decay` is that of AdamW; `average` the momentum of the
-    running mean of the weights that becomes the result, 0 for the last weights; `patience` the number of epochs without
-    a smaller loss on the validation fold after which training ends, null to go through all; `seed` that of weights,
-    order, augmentation and dropout.
+    `weights` is a file of `data/weights/`. `learning_rate` is the greatest of its `schedule`; `weight_decay` is that of
+    AdamW; `average` the momentum of the running mean of the weights that becomes the result, 0 for the last weights;
+    `patience` the number of epochs without a smaller loss on the validation fold after which training ends, null to go
+    through all; `seed` that of weights, order, augmentation and dropout.
     """
 
     backend: Literal["tensorflow", "jax", "torch"]
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     model: str
+    weights: Annotated[str, Field(min_length=1)]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     optimizer: Literal["adam", "adamw", "adamax"]

@@ -119,6 +119,8 @@ def run_small(folder: Path, small_params: dict) -> None:
     workspace.set_params(
         **{key: small_params[key] for key in ("featurize", "split", "segment", "augment", "train", "evaluate")}
     )
-    workspace.set_params(fetch=fetch, train={"epochs": 2}, validate={"max_rejected_share": 0.5})
+    workspace.set_params(
+        fetch=fetch, train={"epochs": 2, "weights": "data/weights/none.yaml"}, validate={"max_rejected_share": 0.5}
+    )
     assert workspace.repro() == ALL
     workspace.commit()

@@ -49,6 +49,27 @@ def test_cp_resnet_takes_a_third_of_the_multiply_adds(keras):
     assert small.count_params() == pytest.approx(0.39e6, rel=0.01)
 
 
+def test_yamnet_has_the_published_size(keras):
+    """3.2 million weights and 0.07 billion multiply-adds for 0.96 s, without the 521 classes of its first head."""
+    model = build(n_frames=96, n_mels=64, n_classes=10, name="yamnet")
+    body = model.get_layer("body")
+    convolutions = [layer for layer in body.layers if layer.weights]
+    depthwise = [c for c in convolutions if isinstance(c, keras.layers.DepthwiseConv2D)]
+    n_multiply_adds = 0
+    for c in convolutions:  # a depthwise one reads a single channel for each that it writes
+        n_inputs = np.prod(c.kernel.shape[:2]) if c in depthwise else np.prod(c.kernel.shape[:3])
+        n_multiply_adds += n_inputs * np.prod(c.output.shape[1:])
+    assert (len(convolutions), len(depthwise)) == (27, 13)
+    assert body.count_params() == pytest.approx(3.2e6, rel=0.01)
+    assert n_multiply_adds == pytest.approx(0.07e9, rel=0.02)
+
+
+def test_only_a_network_that_wants_it_scales_its_input(keras):
+    for name, scales in (("cp_resnet", True), ("yamnet", False)):
+        model = build(n_frames=17, n_mels=16, n_classes=3, name=name)
+        assert any(isinstance(layer, keras.layers.Normalization) for layer in model.layers) is scales
+
+
 def test_cp_resnet_sees_99_frames_and_bands(keras):
     """What one place of the last map depends on, by the gradient: no less than the docstring says, and no more."""
     import tensorflow
@@ -67,7 +88,7 @@ def test_cp_resnet_sees_99_frames_and_bands(keras):
         assert 90 <= found[-1] - found[0] + 1 <= 99
 
 
-@pytest.mark.parametrize("name", ["dcase2016", "cp_resnet"])
+@pytest.mark.parametrize("name", ["dcase2016", "cp_resnet", "yamnet"])
 @pytest.mark.parametrize("n_mels", [10, 40, 64, 150, 512])
 @pytest.mark.parametrize("n_frames", [17, 74])  # 0.5 s and 2 s
 def test_any_size_gives_probabilities(keras, n_mels, n_frames, name):

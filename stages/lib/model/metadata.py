@@ -69,13 +69,26 @@ class DatasetMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow
     citation: str | None
 
 
+class WeightsMetadata(pydantic.BaseModel, frozen=True):
+    """The pretrained weights that training began with, as a file of `data/weights/` describes them.
+
+    Not their address, which may be a path of one machine: the hash says which file it was.
+    """
+
+    title: str
+    sha256: str
+    licence: str
+    citation: str
+
+
 class ModelMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow"):
     """A trained network.
 
     `name` is that of its split, `classes` are in the order of its outputs, `augment` is the section of that name.
     `kind` (see `stages.lib.features.store`), `floor` (the value of silence, or one for each coefficient of an MFCC),
     `longest` (frames of the longest training clip) and `scaler_mean` (mean of each number of a frame over the training
-    folds) describe the features. `calibration` is None where no fold was kept for validation.
+    folds) describe the features. `calibration` is None where no fold was kept for validation,
+    `weights` where training began with random ones.
     """
 
     schema_version: Annotated[int, Field(ge=1)] = SCHEMA_VERSION
@@ -92,6 +105,7 @@ class ModelMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow")
     augment: dict[str, Any]
     train: TrainMetadata
     calibration: Calibration | None = None
+    weights: WeightsMetadata | None = None
 
     @property
     def temperature(self) -> float:
