@@ -3,8 +3,8 @@
     python -m benchmarks.predict [--model FILE] [--only speed|memory|captions|start]
 
 speed     times real time on a recording of ten minutes, after start: all of it, and its parts. Goal: 100 on two cores
-memory    the peak of a program that hears 1 hour and 10 hours; the recording is noise that is made block by block, so
-          that it needs no disk. Goal: the same
+memory    the peak of a program that detects events in 1 hour and 10 hours; the recording is noise that is drawn block
+          by block, so that it needs no disk. Goal: the same
 captions  raw samples at 44,100 Hz are sent as a microphone would, in real time, to the command on its own terminal;
           seconds from the end of a segment until its caption is there. Goal: 0.5
 start     a recording of 1 s, from start to end, beside the import of Keras alone. Goals: at most 2 s more, with an
@@ -29,35 +29,30 @@ import numpy as np
 import soundfile
 
 from stages.commands.models import find_model
-from stages.lib.audio import audio_blocks, open_audio
-from stages.lib.inference.events import EventFinder, EventSettings
+from stages.lib.inference.detect import detect
 from stages.lib.inference.runtime import open_model
-from stages.lib.inference.streaming import BATCH, StreamingClassifier
+from stages.lib.inference.streaming import BATCH
 
 MODELS = Path("data/models")
 SPEED_S = 600
 LIVE_S = 20
 ROUNDS = 3
 PREDICT = [sys.executable, "-m", "stages.commands.predict"]
-# Hears hours of noise and tells its peak in KiB. What the system tells to a parent begins at the parent's own size.
-HEAR_HOURS = """
+# Detects events in hours of noise and prints its peak in KiB. What a parent is told begins at the parent's own size.
+DETECT_HOURS = """
 import re, sys
 from pathlib import Path
 import numpy as np
-from stages.lib.inference.events import EventFinder, EventSettings
-from stages.lib.inference.streaming import StreamingClassifier
+from stages.lib.inference.detect import StreamDetector
 from stages.lib.inference.runtime import open_model
 
 model, hours = open_model(Path(sys.argv[1])), float(sys.argv[2])
-listener = StreamingClassifier(model, 22050)
-finder = EventFinder(model.metadata.classes, model.metadata.thresholds, listener.row_s, EventSettings())
-rng, n_events = np.random.default_rng(0), 0
-for _ in range(round(hours * 360)):
-    block = (10 ** rng.uniform(-4, -1) * rng.standard_normal((220500, 1), np.float32)).astype(np.float32)
-    rows = listener.push(block)
-    n_events += len(finder.push(rows.probabilities, rows.levels))
-rows = listener.finish()
-n_events += len(finder.push(rows.probabilities, rows.levels)) + len(finder.finish(listener.duration_s))
+rng = np.random.default_rng(0)
+blocks = (
+    (10 ** rng.uniform(-4, -1) * rng.standard_normal((220500, 1), np.float32)).astype(np.float32)
+    for _ in range(round(hours * 360))
+)
+n_events = len(StreamDetector(model, 22050).detect(blocks))
 print(n_events, re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 """
 
@@ -87,7 +82,7 @@ def best(action: Callable[[], object]) -> float:
 
 
 def print_speed(path: Path) -> None:
-    """Time the hearing of files and its parts."""
+    """Time the detection in files and its parts."""
     model = open_model(path)
     mute = replace(model, score=lambda segments: np.full((len(segments), len(model.metadata.classes)), 0.1, np.float32))
     rng = np.random.default_rng(0)
@@ -96,19 +91,8 @@ def print_speed(path: Path) -> None:
             file = Path(folder) / f"{sr}.wav"
             soundfile.write(file, 0.05 * rng.standard_normal((SPEED_S * sr, n_channels)), sr)
 
-            def hear(scored_by: object, file: Path = file) -> None:
-                with open_audio(file) as opened:
-                    listener = StreamingClassifier(scored_by, opened.samplerate)
-                    classes, thresholds = model.metadata.classes, model.metadata.thresholds
-                    finder = EventFinder(classes, thresholds, listener.row_s, EventSettings())
-                    for block in audio_blocks(opened):
-                        rows = listener.push(block)
-                        finder.push(rows.probabilities, rows.levels)
-                    rows = listener.finish()
-                    finder.push(rows.probabilities, rows.levels)
-
-            hear(model)  # the first batch of each size takes long
-            whole, front = best(lambda hear=hear: hear(model)), best(lambda hear=hear: hear(mute))
+            detect(file, model)  # the first batch of each size takes long
+            whole, front = (best(lambda file=file, used=used: detect(file, used)) for used in (model, mute))
             print(
                 f"speed: {sr} Hz, {n_channels} channels: {SPEED_S / whole:.0f} times real time; of each second "
                 f"{1000 * front / SPEED_S:.2f} ms for all but the network, "
@@ -121,12 +105,12 @@ def print_memory(path: Path) -> None:
     for hours in (1, 10):
         begun = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-c", HEAR_HOURS, str(path), str(hours)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", DETECT_HOURS, str(path), str(hours)], capture_output=True, text=True, check=True
         )
         n_events, peak = map(int, done.stdout.split())
         print(
             f"memory: {hours} h of noise, {n_events} events: peak {peak / 1024:.0f} MiB, "
-            f"{time.perf_counter() - begun:.0f} s with the making of the noise"
+            f"{time.perf_counter() - begun:.0f} s with drawing the noise"
         )
 
 

@@ -1,7 +1,7 @@
 """Make the picture of docs/predict.md: python -m docs.draw_predict, in a workspace with the synthetic sample's run.
 
 Five clips of the test fold of the sample, at equal level over faint pink noise, become a recording of 40 s, and the
-predict command draws what it hears in it.
+predict command draws what it detects in it.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ LEVEL, NOISE = 0.05, 0.004  # root mean squares
 
 
 def main() -> None:
-    """Write the recording, hear it, draw."""
+    """Write the recording, predict, draw."""
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "synthetic_street.wav"
         soundfile.write(recording, place_clips(), SR)
