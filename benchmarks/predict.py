@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def print_speed(path: Path) -> None:
             soundfile.write(file, 0.05 * rng.standard_normal((SPEED_S * sr, n_channels)), sr)
 
             detect(file, model)  # the first batch of each size takes long
-            whole, front = (best(lambda file=file, used=used: detect(file, used)) for used in (model, mute))
+            whole, front = best(partial(detect, file, model)), best(partial(detect, file, mute))
             print(
                 f"speed: {sr} Hz, {n_channels} channels: {SPEED_S / whole:.0f} times real time; of each second "
                 f"{1000 * front / SPEED_S:.2f} ms for all but the network, "
@@ -124,6 +125,8 @@ def print_captions(path: Path) -> None:
         stderr=subprocess.PIPE,
     )  # fmt: skip
     os.close(theirs)
+    assert process.stdin is not None  # for mypy, as the next
+    assert process.stderr is not None
     os.set_blocking(ours, False)
     process.stderr.readline()
     time.sleep(3)  # until it waits for samples

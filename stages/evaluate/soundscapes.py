@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 
 from stages.evaluate.event_scores import Span
-from stages.lib.core.labels import UNSURE
 from stages.lib.inference.events import Event
 from stages.lib.model.metadata import ModelMetadata
 
@@ -164,4 +163,4 @@ def _fade(n_samples: int, sr: int) -> np.ndarray:
 
 def named_events(events: Sequence[Event]) -> list[Span]:
     """The events that name a class; an unsure one claims none."""
-    return [Span(event.start_s, event.end_s, event.label) for event in events if event.label != UNSURE]
+    return [Span(event.start_s, event.end_s, event.label) for event in events if not event.is_unsure]

@@ -95,13 +95,14 @@ def test_a_table_for_people(recording, capsys):
 def test_lines_for_programs(recording, capsys):
     predict.main([str(recording), "--json"])
     events = [event for event in read_lines(capsys.readouterr().out) if event["class"] != "unsure"]
-    assert [list(event) for event in events] == [["file", "start_s", "end_s", "class", "confidence"]] * 2
+    assert [list(event) for event in events] == [["file", "start_s", "end_s", "class", "confidence", "unsure"]] * 2
     for event, (label, start_s, end_s) in zip(events, [("low", 1, 3), ("high", 5, 6.5)], strict=True):
         assert event["file"] == str(recording)
         assert event["class"] == label
         assert event["start_s"] == pytest.approx(start_s, abs=0.5)
         assert event["end_s"] == pytest.approx(end_s, abs=0.5)
         assert 0.5 < event["confidence"] <= 1
+        assert event["unsure"] is False
 
 
 def test_csv_says_the_same(recording, capsys):
@@ -112,6 +113,17 @@ def test_csv_says_the_same(recording, capsys):
     assert [row["class"] for row in rows] == [event["class"] for event in expected]
     for key in ("start_s", "end_s", "confidence"):
         assert [float(row[key]) for row in rows] == [event[key] for event in expected]
+
+
+def test_doubt_is_told_from_a_class_of_that_name(recording, monkeypatch, capsys):
+    """As a model has that was trained before `unsure` was refused as the name of a class."""
+    model = tone_model()
+    classes = ["unsure" if name == "low" else name for name in model.metadata.classes]
+    metadata = model.metadata.model_copy(update={"classes": classes, "calibration": None})
+    monkeypatch.setattr(predict, "open_model", lambda path: replace(model, metadata=metadata))
+    predict.main([str(recording), "--json", "--unsure-after", "0.3"])
+    events = [(event["class"], event["unsure"]) for event in read_lines(capsys.readouterr().out)]
+    assert events == [("unsure", True), ("unsure", False), ("unsure", True), ("high", False), ("unsure", True)]
 
 
 def test_labels_for_audacity(recording, tmp_path, capsys):

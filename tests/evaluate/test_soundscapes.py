@@ -138,7 +138,7 @@ def test_trim_keeps_what_is_within_60_db_of_the_peak():
 
 
 def test_being_unsure_claims_nothing():
-    events = [Event(0.0, 1.0, UNSURE, 0.3), Event(1.0, 2.0, "dog", 0.9)]
+    events = [Event(0.0, 1.0, UNSURE, 0.3, is_unsure=True), Event(1.0, 2.0, "dog", 0.9)]
     assert named_events(events) == [Span(1.0, 2.0, "dog")]
 
 

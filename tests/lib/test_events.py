@@ -78,7 +78,7 @@ def test_no_event_outlasts_the_recording():
 def test_confidence_is_the_mean_over_the_rows_that_hold_the_sound():
     rows = np.array(dog(0.9, 0.1, 0.7))
     found = find_events(rows, np.full(3, LOUD), duration_s=9, settings=PLAIN)
-    assert found == [Event(0.0, 1.5, "dog", 0.8), Event(0.5, 1.0, UNSURE, 0.1)]
+    assert found == [Event(0.0, 1.5, "dog", 0.8), Event(0.5, 1.0, UNSURE, 0.1, is_unsure=True)]
 
 
 def test_any_split_of_the_rows_gives_the_same_events():
@@ -112,3 +112,59 @@ def test_active_classes_of_one_segment():
     assert finder.active_classes(np.array([0.55, 0.65]), LOUD) == [("horn", 0.65), ("dog", 0.55)]
     assert finder.active_classes(np.array([0.3, 0.59]), LOUD) == [(UNSURE, 0.59)]
     assert finder.active_classes(np.array([0.9, 0.1]), -80.0) == []
+    assert finder.active_classes(np.array([0.5, 0.1]), LOUD) == [("dog", 0.5)]  # active at the threshold
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows", "expected"),
+    [
+        ({}, dog(0.5), [(0, 0.5, "dog")]),  # the threshold
+        ({"unsure_min_s": 9.0}, dog(0.9, 0.4), [(0, 1, "dog")]),  # 0.8 of the threshold, exact in binary
+        ({"min_duration_s": 1.25, "unsure_min_s": 9.0}, dog(0.9, 0.9), [(0, 1, "dog")]),  # half a row is allowed for
+        ({"min_duration_s": 1.3, "unsure_min_s": 9.0}, dog(0.9, 0.9), []),
+        ({"unsure_min_s": 1.25}, dog(0.1, 0.1), [(0, 1, UNSURE)]),
+        ({"unsure_min_s": 1.3}, dog(0.1, 0.1), []),
+        ({"merge_gap_s": 1.0, "unsure_min_s": 9.0}, dog(0.9, 0.1, 0.1, 0.9), [(0, 0.5, "dog"), (1.5, 2, "dog")]),
+        ({"merge_gap_s": 1.01, "unsure_min_s": 9.0}, dog(0.9, 0.1, 0.1, 0.9), [(0, 2, "dog")]),
+    ],
+)
+def test_at_the_limits(settings, rows, expected):
+    assert events_of(rows, **settings) == expected
+
+
+def test_a_row_at_the_level_of_silence_holds_events():
+    assert events_of(dog(0.9), levels=[-70.0]) == [(0, 0.5, "dog")]
+    finder = EventFinder(CLASSES, None, 0.5, PLAIN)
+    assert finder.active_classes(np.array([0.9, 0.1]), -70.0) == [("dog", 0.9)]
+
+
+@pytest.mark.parametrize(("merge_gap_s", "row"), [(0.5, 1), (0.6, 2), (1.0, 2), (1.1, 3)])
+def test_an_event_is_told_with_the_row_that_makes_its_pause_too_long(merge_gap_s, row):
+    finder = EventFinder(CLASSES, None, 0.5, EventSettings(merge_gap_s=merge_gap_s, unsure_min_s=9.0))
+    told = [finder.push(np.array([values]), np.array([LOUD])) for values in dog(0.9, 0.1, 0.1, 0.1, 0.1)]
+    assert [i for i, ended in enumerate(told) if ended] == [row]
+
+
+def test_doubt_is_told_with_the_row_in_which_a_class_becomes_active():
+    finder = EventFinder(CLASSES, None, 0.5, PLAIN)
+    told = [finder.push(np.array([values]), np.array([LOUD])) for values in dog(0.1, 0.1, 0.9)]
+    assert [[(event.label, event.is_unsure) for event in ended] for ended in told] == [[], [], [(UNSURE, True)]]
+
+
+def test_events_are_in_the_order_of_their_starts():
+    """Of one push, though the second ends first; at the end, and while they go on, though they are of other classes."""
+    rows = np.array([(0.9, 0.1), (0.9, 0.9), (0.9, 0.1), (0.9, 0.1), (0.1, 0.1), (0.1, 0.1)])
+    finder = EventFinder(CLASSES, None, 0.5, EventSettings(unsure_min_s=9.0))
+    assert [event.label for event in finder.push(rows, np.full(6, LOUD))] == ["dog", "horn"]
+    finder = EventFinder(CLASSES, None, 0.5, EventSettings(unsure_min_s=9.0))
+    finder.push(np.array([(0.1, 0.9), (0.9, 0.9)]), np.full(2, LOUD))
+    assert [event.label for event in finder.ongoing] == ["horn", "dog"]
+    assert [event.label for event in finder.finish(1.0)] == ["horn", "dog"]
+
+
+def test_a_class_called_unsure_is_not_doubt():
+    """An event of it need not last as long as doubt, and each is marked for what it is."""
+    finder = EventFinder([UNSURE, "horn"], {UNSURE: 0.6, "horn": 0.5}, 0.5, EventSettings(unsure_min_s=2.0))
+    rows = np.array([(0.9, 0.1), *[(0.3, 0.1)] * 4])
+    found = sorted(finder.push(rows, np.full(5, LOUD)) + finder.finish(9.0), key=by_start)
+    assert [(event.start_s, event.end_s, event.is_unsure) for event in found] == [(0, 0.5, False), (0.5, 2.5, True)]

@@ -32,18 +32,23 @@ class BegunEvents:
 
     def __init__(self) -> None:
         """Nothing was printed yet."""
-        self._printed: set[tuple[float, str]] = set()
+        self._printed: set[tuple[float, str, bool]] = set()
 
     def show(self, detector: StreamDetector, ended: Sequence[Event]) -> None:
         """Print the events that began with the newest block."""
         ongoing = detector.ongoing
         for event in sorted([*ended, *ongoing], key=by_start):
-            if (event.start_s, event.label) not in self._printed:
+            if _key(event) not in self._printed:
                 print(begun_line(event), flush=True)
-        self._printed = {(event.start_s, event.label) for event in ongoing}
+        self._printed = {_key(event) for event in ongoing}
 
     def close(self) -> None:
         """Nothing is left to print."""
+
+
+def _key(event: Event) -> tuple[float, str, bool]:
+    """What stays the same while an event goes on."""
+    return event.start_s, event.label, event.is_unsure
 
 
 class TerminalCaptions:

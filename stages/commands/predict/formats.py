@@ -62,6 +62,7 @@ def json_line(name: str, event: Event) -> str:
         "end_s": event.end_s,
         "class": event.label,
         "confidence": event.confidence,
+        "unsure": event.is_unsure,
     }
     return json.dumps(content, ensure_ascii=False)
 

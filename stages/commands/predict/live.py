@@ -1,9 +1,11 @@
 """Standard input while it comes, until its end or Ctrl-C."""
 
+import io
 import signal
 import sys
 from collections.abc import Iterator
 from types import FrameType
+from typing import cast
 
 READ_BYTES = 1 << 16  # at most at once
 
@@ -13,6 +15,7 @@ def read_stdin() -> Iterator[bytes]:
 
     The first Ctrl-C ends it between two reads, so that what was read is still processed; a second one ends the program.
     """
+    stdin = cast(io.BufferedReader, sys.stdin.buffer)  # as documented; the stubs have only what all binary files can
     reading = asked = False
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -25,7 +28,7 @@ def read_stdin() -> Iterator[bytes]:
     try:
         while not asked:
             reading = True
-            data = sys.stdin.buffer.read1(READ_BYTES)
+            data = stdin.read1(READ_BYTES)
             reading = False
             if not data:
                 return

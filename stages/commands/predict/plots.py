@@ -103,8 +103,10 @@ def plot_prediction(
     figure.colorbar(shades, cax=figure.add_axes((0.915, place.y0, 0.012, place.height))).ax.tick_params(labelsize=8)
 
     for i, name in enumerate(labels):
-        spans = [(event.start_s, event.end_s - event.start_s) for event in events if event.label == name]
-        event_axes.broken_barh(spans, (i - 0.35, 0.7), color=DOUBT if name == UNSURE else INK)
+        is_unsure = i == len(classes)
+        of_row = [event for event in events if event.is_unsure == is_unsure and event.label == name]
+        spans = [(event.start_s, event.end_s - event.start_s) for event in of_row]
+        event_axes.broken_barh(spans, (i - 0.35, 0.7), color=DOUBT if is_unsure else INK)
     event_axes.set_yticks(range(len(labels)), [spoken(name) for name in labels], fontsize=8)
     event_axes.set_ylim(len(labels) - 0.5, -0.5)
     event_axes.grid(axis="x", color="#dddddd", linewidth=0.6)

@@ -3,7 +3,7 @@
 A row of the grid that is softer than `silence_db` holds no event. In the others a class begins where its probability
 reaches its threshold, goes on while it stays above a share of that (hysteresis), and is an event if it lasts
 `min_duration_s`; shorter gaps than `merge_gap_s` are bridged. Where something sounds for `unsure_min_s` and no class is
-active, that is an event too, called `UNSURE`. Classes are independent: two may sound at once.
+active, that is an event too, which is unsure. Classes are independent: two may sound at once.
 
 An `EventFinder` takes rows as they come; several pushes give the same events as one.
 """
@@ -42,16 +42,18 @@ class EventSettings:
 
 @dataclass(frozen=True)
 class Event:
-    """One sound: start and end in seconds, the name of its class or `UNSURE`, and how sure the model is.
+    """One sound: start and end in seconds, the name of its class, and how probable that is.
 
-    `confidence` is the mean of the calibrated probability of the class over the rows of the event; of `UNSURE` that of
-    the most probable class.
+    `confidence` is the mean of the calibrated probability of the class over the rows of the event. Where something
+    sounds and no class is active, `is_unsure` is set, `label` is `UNSURE` and `confidence` is the mean of the most
+    probable class. A class of that name is told from doubt by `is_unsure` alone.
     """
 
     start_s: float
     end_s: float
     label: str
     confidence: float
+    is_unsure: bool = False
 
 
 @dataclass
@@ -77,7 +79,7 @@ class EventFinder:
         self._row_s = row_s
         self._n_rows = 0
         self._active = np.zeros(len(classes), dtype=bool)
-        self._runs: dict[int, _Run] = {}
+        self._runs: dict[int, _Run] = {}  # by class; the number of classes stands for doubt
 
     def push(self, probabilities: np.ndarray, levels: np.ndarray) -> list[Event]:
         """Take the next rows, (n_rows, n_classes) and (n_rows,) in dB; returns the events that have ended, by start."""
@@ -129,15 +131,15 @@ class EventFinder:
 
     def _event(self, i: int, duration_s: float) -> Event | None:
         """The event of a run, or None where it is too short."""
-        run, label = self._runs[i], self._labels[i]
-        least_s = self._settings.unsure_min_s if label == UNSURE else self._settings.min_duration_s
+        run, is_unsure = self._runs[i], i == len(self._on)
+        least_s = self._settings.unsure_min_s if is_unsure else self._settings.min_duration_s
         # Durations are whole rows, so half a row is allowed for: rounding must not decide.
         if (run.end - run.start + 0.5) * self._row_s < least_s:
             return None
         start_s, end_s = run.start * self._row_s, min(run.end * self._row_s, duration_s)
-        return Event(round(start_s, 3), round(end_s, 3), label, round(run.total / run.n, 4))
+        return Event(round(start_s, 3), round(end_s, 3), self._labels[i], round(run.total / run.n, 4), is_unsure)
 
 
-def by_start(event: Event) -> tuple[float, float, str]:
+def by_start(event: Event) -> tuple[float, float, str, bool]:
     """The order of events: by start, then end, then name."""
-    return event.start_s, event.end_s, event.label
+    return event.start_s, event.end_s, event.label, event.is_unsure

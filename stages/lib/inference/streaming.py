@@ -165,7 +165,7 @@ class StreamingClassifier:
 
     def _score(self, n: int) -> ScoreGrid:
         """Score the next `n` segments of the grid, which makes as many rows final."""
-        starts = self.step * (self._n_scored + np.arange(n))
+        starts = [self.step * (self._n_scored + i) for i in range(n)]
         segments = np.stack([self._frames.slice(start, start + self.model.length) for start in starts])
         probabilities = self.model.predict(segments)
         first, final = self._n_scored, []
