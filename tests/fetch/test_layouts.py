@@ -517,7 +517,7 @@ BAD_SOURCES = {
     "md5": ({**GOOD, "md5": "abc"}, r"s.yaml: md5: expected to match pattern .*, found 'abc'"),
     "layout": (
         {**GOOD, "layout": "other"},
-        r"s.yaml: layout: expected 'urbansound8k', 'esc50' or 'folder', found 'other'",
+        r"s.yaml: layout: expected 'urbansound8k', .* or 'folder', found 'other'",
     ),
     "a list": (["name"], r"s.yaml: expected keys such as name and layout, found"),
 }
@@ -544,7 +544,7 @@ def test_source_that_is_no_yaml_or_not_there(tmp_path: Path) -> None:
     [
         (
             {"dataset": "urbansound"},
-            r"fetch.dataset: expected 'sample', 'urbansound8k', 'esc50' or 'folder', found 'urbans",
+            r"fetch.dataset: expected 'sample', .* or 'folder', found 'urbans",
         ),
         ({"source": None}, r"fetch.source: expected a string, found None"),
         ({"source": ""}, r"fetch.source: .*at least 1 character"),

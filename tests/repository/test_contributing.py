@@ -1,8 +1,7 @@
 """CONTRIBUTING.md is followed step by step in a copy of the repository, and what its examples promise comes true."""
 
 import re
-import textwrap
-from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,39 +10,89 @@ import soundfile
 
 from helpers.repository import ROOT
 from helpers.tones import TONES_HZ
-from helpers.workspace import Workspace, write_tone
+from helpers.workspace import Clone, Workspace, write_tone
 from stages.lib.core.files import read_json
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
-BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", flags=re.DOTALL | re.MULTILINE)
-RECIPES = dict(re.findall(r"^## (Add a \w+)\n(.*?)(?=^## )", PAGE, flags=re.DOTALL | re.MULTILINE))
+EXAMPLES = dict(re.findall(r"^## (Add a \w+)\n(.*?)(?=^## )", PAGE, flags=re.DOTALL | re.MULTILINE))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+# Where a block goes is said in the sentence before it, by the text of a line, so that lines may be added above.
+NEW_FILE = re.compile(r"a new file `([^`]+)`[^`]*:$")
+CHANGE = re.compile(r"In `([^`]+)`, (above|below|in place of) the lines? `([^`]+)`[^:]*:$")
 
 
-def blocks(*languages: str) -> list[str]:
-    """The code of the four recipes, in the order of the page."""
-    found = [match for section in RECIPES.values() for match in BLOCK.finditer(section)]
-    return [textwrap.dedent(match[3]) for match in found if match[2] in languages]
+@dataclass(frozen=True)
+class Step:
+    """Code of an example: a command, a file, or lines to put at `anchor`, whole lines but for white space."""
+
+    language: str
+    code: str
+    path: str = ""
+    place: str = ""
+    anchor: str = ""
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where the lines of the anchor begin and end in a text."""
+        lines = r"\s+".join(map(re.escape, self.anchor.split()))
+        return [match.span() for match in re.finditer(rf"^[ \t]*{lines}\n", text, flags=re.MULTILINE)]
+
+    def apply(self, workspace: Workspace) -> None:
+        path = workspace.root / self.path
+        if self.place == "new":
+            assert not path.exists(), f"{self.path} is there already"
+            path.write_text(self.code)
+            return
+        text = path.read_text()
+        ((start, end),) = self.spans(text)
+        at = {"above": (start, start), "below": (end, end), "in place of": (start, end)}[self.place]
+        path.write_text(text[: at[0]] + self.code + text[at[1] :])
 
 
-def test_each_recipe_changes_code_and_tests_it_and_runs_it():
-    assert list(RECIPES) == ["Add a dataset", "Add a feature", "Add a model", "Add a check"]
-    for section in RECIPES.values():
-        kinds = Counter(match[2] for match in BLOCK.finditer(section))
-        assert kinds["diff"] >= 2
-        assert kinds["sh"] == 2
+def read_steps(section: str) -> list[Step]:
+    """The code of an example in the order of the page."""
+    steps, end = [], 0
+    for match in BLOCK.finditer(section):
+        before, end = " ".join(section[end : match.start()].split()), match.end()
+        language, code = match.groups()
+        if language == "sh":
+            steps.append(Step(language, code.strip()))
+        elif found := NEW_FILE.search(before):
+            steps.append(Step(language, code, found[1], "new"))
+        else:
+            found = CHANGE.search(before)
+            assert found, f"nothing says where this goes:\n{code}"
+            steps.append(Step(language, code, *found.groups()))
+    return steps
+
+
+STEPS = {name: read_steps(section) for name, section in EXAMPLES.items()}
+COMMANDS = [step.code for steps in STEPS.values() for step in steps if step.language == "sh"]
+
+
+def test_each_example_changes_code_tests_it_and_runs_it():
+    assert list(STEPS) == ["Add a dataset", "Add a feature", "Add a model", "Add a check"]
+    for steps in STEPS.values():
+        changed = [step.path for step in steps if step.path]
+        assert any(path.startswith("stages/") for path in changed)
+        assert any(path.startswith("tests/") for path in changed)
+        assert [step.code.split()[0] for step in steps if step.language == "sh"] == ["pytest", "dvc"]
+
+
+def test_the_lines_that_the_page_names_are_there_once():
+    anchored = [step for steps in STEPS.values() for step in steps if step.anchor]
+    found = {f"{step.path}: {step.anchor}": len(step.spans((ROOT / step.path).read_text())) for step in anchored}
+    assert found == dict.fromkeys(found, 1)
 
 
 @pytest.fixture(scope="module")
-def patched(tmp_path_factory) -> Workspace:
+def extended(tmp_path_factory) -> Workspace:
     """A copy of the repository with everything that the page says to write."""
     workspace = Workspace.create(tmp_path_factory.mktemp("contribution"))
-    for block in blocks("yaml"):
-        name = re.match(r"# (\S+)\n", block)[1]
-        (workspace.root / name).write_text(block)
-    for block in blocks("diff"):
-        (workspace.root / "change.patch").write_text(block)
-        workspace.run("git", "apply", "--recount", "--unidiff-zero", "change.patch")
-    (workspace.root / "change.patch").unlink()
+    for steps in STEPS.values():
+        for step in steps:
+            if step.path:
+                step.apply(workspace)
+    workspace.run("ruff", "format", ".")
     workspace.commit()
     return workspace
 
@@ -64,37 +113,37 @@ def home(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_examples_are_code_that_passes_lint(patched):
-    patched.run("ruff", "check", ".")
-    patched.run("ruff", "format", "--check", ".")
+def test_the_examples_pass_lint(extended):
+    extended.run("ruff", "check", ".")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [block.strip() for block in blocks("sh") if block.startswith("pytest")])
-def test_the_tests_that_the_page_names_pass(patched, command):
-    output = patched.run("bash", "-euo", "pipefail", "-c", f"python -m {command} -q -p no:cacheprovider")
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("pytest")])
+def test_the_tests_that_the_page_names_pass(extended, command):
+    output = extended.run("bash", "-euo", "pipefail", "-c", f"python -m {command} -q -p no:cacheprovider")
     assert re.search(r"\d+ passed", output), output
 
 
 @pytest.mark.slow
-def test_the_four_examples_run_through_the_pipeline(patched, home, small_params, monkeypatch):
+def test_the_four_examples_run_through_the_pipeline(extended, home, small_params, tmp_path, monkeypatch):
+    workspace = Clone(extended, tmp_path / "clone")
     sections = ("featurize", "split", "segment", "augment", "train", "evaluate")
-    patched.set_params(**{name: small_params[name] for name in sections}, validate={"max_rejected_share": 0.5})
-    patched.commit()
+    workspace.set_params(**{name: small_params[name] for name in sections}, validate={"max_rejected_share": 0.5})
+    workspace.commit()
     monkeypatch.setenv("HOME", str(home))
-    for command in blocks("sh"):
+    for command in COMMANDS:
         if command.startswith("dvc"):
-            patched.run("bash", "-euo", "pipefail", "-c", command)
-    assert patched.repro("train") == []
+            workspace.run("bash", "-euo", "pipefail", "-c", command)
+    assert workspace.repro("train") == []
 
-    assert read_json(patched.root / "data/raw/dataset.json")["name"] == "street"
-    findings = pd.read_csv(patched.root / "metrics/validate/findings.csv")
+    assert read_json(workspace.root / "data/raw/dataset.json")["name"] == "street"
+    findings = pd.read_csv(workspace.root / "metrics/validate/findings.csv")
     assert list(findings.loc[findings["check"] == "coarse", "subject"]) == ["low/0.wav"]
-    facts = read_json(patched.root / "data/features/facts.json")
+    facts = read_json(workspace.root / "data/features/facts.json")
     assert facts["featurize"]["preemphasis"] == 0.97
     assert facts["classes"] == sorted(TONES_HZ)
-    frames = np.load(patched.root / "data/features/fold_3.npy")
+    frames = np.load(workspace.root / "data/features/fold_3.npy")
     assert np.isfinite(frames).all()
-    assert list((patched.root / "data/models").glob("fold_3*"))
-    assert "separable" in (patched.root / "dvc.lock").read_text()
-    assert 0 <= read_json(patched.root / "metrics/train/validation.json")["validation_accuracy"] <= 1
+    assert list((workspace.root / "data/models").glob("fold_3*"))
+    assert "separable" in (workspace.root / "dvc.lock").read_text()
+    assert 0 <= read_json(workspace.root / "metrics/train/validation.json")["validation_accuracy"] <= 1
