@@ -50,9 +50,12 @@ def has_other_outputs(old: Mapping[str, Any] | None, new: Mapping[str, Any] | No
     return any(before[path] != after[path] for path in before.keys() & after.keys())
 
 
-def outputs(stages: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The paths of all outputs of stages of a lock file."""
-    return {path for lock in stages for path in _hashes(lock, "outs")}
+def is_only_machine(old: Stages, new: Stages) -> bool:
+    """Whether all that differs between two lock files comes from stages that gave other outputs of the same."""
+    made = {path for lock in new.values() for path in _hashes(lock, "outs")}
+    names = old.keys() | new.keys()
+    changed = {item for name in names for item in differences(old.get(name), new.get(name))}
+    return changed <= made and any(has_other_outputs(old.get(name), new.get(name)) for name in names)
 
 
 def explain_other_machine(names: Iterable[str], all_else_is_equal: bool) -> str:

@@ -1,9 +1,11 @@
 """Comparison of two runs: the test itself, and reading revisions out of Git."""
 
 import itertools
+import json
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -259,6 +261,31 @@ def test_the_workspace_is_a_revision(repository, capsys):
     predictions([0] * 18).to_csv(command.PREDICTIONS, index=False)
     command.main(["HEAD", "workspace"])
     assert "0 clips recognised by B alone" in capsys.readouterr().out
+
+
+def test_another_machine_is_said_before_the_numbers(repository, capsys):
+    """The same inputs and other outputs, which dvc.lock shows, come from no change of the repository."""
+    for tag, model in (("amd", "1"), ("intel", "2")):
+        git("checkout", "--quiet", "better" if tag == "amd" else "worse")
+        model = {"path": "data/models", "hash": "md5", "md5": model}
+        lock = {"train": {"cmd": "t", "outs": [model]}, "evaluate": {"cmd": "e", "deps": [model]}}
+        Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": lock}))
+        git("add", "--all")
+        git("commit", "--quiet", "--message", tag)
+        git("tag", tag)
+    command.main(["amd", "intel"])
+    note, rest = capsys.readouterr().out.split("\n\n", 1)
+    assert note.startswith("note: train gave other outputs from the same parameters, code and data. Another processor")
+    assert note.endswith("nothing else differs, so no difference below comes from a change of this repository.")
+    assert rest.startswith("A: amd\n")
+    command.main(["amd", "amd"])
+    assert capsys.readouterr().out.startswith("A: amd\n")
+
+
+def test_a_lock_that_is_no_yaml_is_named(repository):
+    Path("dvc.lock").write_text("stages: [")
+    with pytest.raises(EarError, match=r"workspace: its dvc\.lock is not valid YAML with stages"):
+        command.main(["better", "workspace"])
 
 
 def make_experiment(name, base, commit):

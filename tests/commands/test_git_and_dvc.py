@@ -2,9 +2,11 @@
 
 import os
 
+import psutil
 import pytest
 
 from helpers.repository import GIT_IDENTITY
+from stages.commands import dvc as dvc_module
 from stages.commands.dvc import dvc, failure, follow_dvc
 from stages.commands.git import GitError, find_reason, git
 from stages.commands.revisions import find_commit, list_files, read_blob
@@ -80,6 +82,18 @@ def test_a_failure_of_dvc_is_one_line_with_its_reason(repository):
     with pytest.raises(EarError, match=r"^'dvc status' failed: you are not inside of a DVC repository.*; correct that"):
         dvc("status")
     assert str(failure(["repro"], "")) == "'dvc repro' failed: it gave no reason; correct that first"
+
+
+def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path, monkeypatch):
+    """A stand-in of DVC that starts a stage which ignores polite words."""
+    script = "#!/bin/sh\necho \"Running stage 'train':\"\n(trap '' TERM; exec sleep 600) & echo $! > stage.pid\nwait\n"
+    (tmp_path / "dvc").write_text(script)
+    (tmp_path / "dvc").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(dvc_module, "GRACE_S", 0.1)
+    assert follow_dvc("repro", folder=tmp_path, show=False, limit_s=0.5) == (None, "Running stage 'train':\n")
+    stage = int((tmp_path / "stage.pid").read_text())
+    assert not psutil.pid_exists(stage) or psutil.Process(stage).status() == psutil.STATUS_ZOMBIE
 
 
 def test_what_dvc_prints_is_shown_as_it_comes_or_not(repository, capsys):

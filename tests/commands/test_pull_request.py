@@ -17,11 +17,10 @@ import yaml
 from helpers.facts import BASE, FACTS, HEAD, cells, row_of
 from helpers.repository import GIT_IDENTITY, ROOT
 from stages.commands.compare.paired_test import compare
-from stages.commands.lock import differences
+from stages.commands.lock import differences, is_only_machine
 from stages.commands.pull_request import report
 from stages.commands.pull_request.collect import (
     clip_changes,
-    is_only_machine,
     metric_changes,
     param_changes,
     read_json_output,
@@ -506,7 +505,7 @@ def lock_of(machine, epochs=1):
 def test_other_outputs_of_the_same_are_told_from_those_of_a_change(old, new, other_machine, only_machine):
     rows = stage_changes(["train", "evaluate"], old, new, {}, {})
     assert [row.other_machine for row in rows] == other_machine
-    assert is_only_machine(rows, new) == only_machine
+    assert is_only_machine(old, new) == only_machine
 
 
 def test_diffs_of_dvc_become_changes():

@@ -1,7 +1,8 @@
 """Test whether two revisions differ significantly, and where: `python -m stages.commands.compare A B`.
 
 A and B are commits, branches, tags, names of DVC experiments, or `workspace`. Read are their predictions, which
-evaluate keeps in Git, so nothing is run or pulled. The test is described in `stages.commands.compare.paired_test`.
+evaluate keeps in Git, and their dvc.lock, so nothing is run or pulled. The test is described in
+`stages.commands.compare.paired_test`.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from stages.commands.compare.paired_test import LEVEL, Comparison, compare, parse_predictions
+from stages.commands.lock import LOCK, explain_other_machine, has_other_outputs, is_only_machine, read_stages
 from stages.commands.revisions import read_revision
 from stages.lib.core.errors import run
 from stages.lib.core.files import write_csv
@@ -26,12 +28,21 @@ def main(argv: list[str] | None = None) -> None:
     comparison = compare(a, b)
     if args.csv:
         write_csv(args.csv, comparison.changed)
+    if note := describe_machines(args.a, args.b):
+        print(f"note: {note}\n")
     print(describe(comparison, args.a, args.b))
 
 
 def read_predictions(revision: str) -> pd.DataFrame:
     """The predictions of a revision. Raises `EarError` where it has none."""
     return parse_predictions(read_revision(revision, PREDICTIONS), f"{revision}: {PREDICTIONS}")
+
+
+def describe_machines(a: str, b: str) -> str:
+    """A sentence on the stages that gave other outputs of the same inputs, or "" where there are none."""
+    old, new = (read_stages(revision, LOCK) for revision in (a, b))
+    names = [name for name in new if has_other_outputs(old.get(name), new[name])]
+    return explain_other_machine(names, is_only_machine(old, new)) if names else ""
 
 
 def describe(comparison: Comparison, a: str, b: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stages.commands.compare.paired_test import Comparison
-from stages.commands.lock import Stages, differences, has_other_outputs, outputs
+from stages.commands.lock import Stages, differences, has_other_outputs
 from stages.commands.pull_request.markdown import Change, ClassChange, ClipChange, Metric, Stage
 from stages.lib.core.errors import DataError
 
@@ -113,12 +113,6 @@ def stage_changes(
         )
         for name in names
     ]
-
-
-def is_only_machine(stages: list[Stage], new: Stages) -> bool:
-    """Whether all that differs between two runs comes from stages that gave other outputs of the same."""
-    made = outputs(new.values())
-    return any(stage.other_machine for stage in stages) and all(made.issuperset(stage.changed) for stage in stages)
 
 
 def read_json_output(output: str, command: str) -> Any:

@@ -13,11 +13,10 @@ from typing import Any
 
 from stages.commands.compare.paired_test import Comparison, compare, parse_predictions
 from stages.commands.dvc import dvc, failure, follow_dvc, outputs_not_to_push
-from stages.commands.lock import LOCK, PIPELINE, read_stages
+from stages.commands.lock import LOCK, PIPELINE, is_only_machine, read_stages
 from stages.commands.pull_request.collect import (
     class_changes,
     clip_changes,
-    is_only_machine,
     metric_changes,
     param_changes,
     read_json_output,
@@ -85,7 +84,7 @@ def gather(base_name: str, base: str, results: str, ran: dict[str, Any]) -> tupl
         head=find_commit("HEAD"),
         uncommitted=bool(differing("HEAD")),
         libraries=read_or_none(base, LIBRARIES) != read_or_none(WORKSPACE, LIBRARIES),
-        only_machine=is_only_machine(stages, new),
+        only_machine=is_only_machine(old, new),
         stale=[] if ran else find_stale(),
         params=param_changes(dvc_diff("params", base)),
         stages=stages,
