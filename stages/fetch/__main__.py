@@ -3,11 +3,13 @@
 in   fetch.source (of the parameters)
                 a file of data/sources/ (rendered or downloaded), or an archive or folder in the layout of the dataset
      --sources  the folder of the files that say what is known about each dataset
-out  --raw      audio/<clip>   the recordings, unchanged byte for byte
-                clips.csv      one row per clip: clip, class, class_id, fold, source, salience, start_s, end_s; the
-                               values exactly as the dataset has them (validate checks them), '' where unknown
+out  --raw      audio/<clip>   the recordings, unchanged byte for byte, or what rows with a start and an end cut out
+                clips.csv      one row per clip: clip, class, class_id, fold, source, salience, start_s, end_s (in the
+                               original recording); the values as the dataset has them, tidied only where that is
+                               certain (validate checks them), '' where unknown
                 dataset.json   name, title, synthetic, licence, citation, address; classes in the order of their ids,
-                               class_ids, folds: as declared; n_files_without_row
+                               class_ids, folds: as declared; sources: where they come from; unused_columns,
+                               n_files_without_row
                 LICENCE.txt    licence and citation, where known
 
 Downloads are kept in `EAR_CACHE` or the user's cache folder, so that a rerun downloads nothing. A run that is stopped
@@ -19,8 +21,9 @@ from pathlib import Path
 
 from stages.fetch.layouts import list_clips
 from stages.fetch.obtain import choose_source, obtain, place_audio
-from stages.fetch.report import closing_lines, licence_text, write_listing
+from stages.fetch.report import class_lines, closing_lines, licence_text, write_listing
 from stages.fetch.sources import FetchParams
+from stages.fetch.spans import cut_spans
 from stages.lib.core.errors import run
 from stages.lib.core.files import atomic_directory
 from stages.lib.core.params import load_params
@@ -36,8 +39,10 @@ def main(argv: list[str] | None = None) -> None:
     print(licence_text(source), flush=True)
     with atomic_directory(args.raw) as raw, obtain(path, source, raw / "unpacked") as place:
         listing = list_clips(place, source, params)
-        failed = place_audio(listing.files, raw / "audio", move=raw in place.parents)
+        failed = cut_spans(listing.spans, raw / "audio")
+        failed += place_audio(listing.files, raw / "audio", move=raw in place.parents)
         write_listing(raw, source, listing, params.esc10)
+    print("\n".join(class_lines(listing, args.raw / "audio")))
     print("\n".join(closing_lines(source, listing, failed, args.raw / "audio")))
 
 

@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
+from stages.fetch.clutter import is_clutter
+from stages.fetch.messages import count, some
 from stages.lib.core.errors import SourceError
 from stages.lib.core.files import check_space
 from stages.lib.core.progress import progress
 from stages.lib.download import describe_content
 
-CLUTTER = (".DS_Store", ".git", "__MACOSX", "Thumbs.db", "desktop.ini")
 _DAMAGED = (tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
 
 
@@ -53,26 +54,19 @@ def is_archive(path: Path) -> bool:
         return True
 
 
-def is_clutter(name: str) -> bool:
-    """Whether some part of the path `name` is what an operating system or Git leaves behind.
-
-    Other names that start with a dot are not: '.5 Hz hum.wav' is a recording.
-    """
-    return any(part.startswith("._") or part in CLUTTER for part in PurePosixPath(name).parts)
-
-
 def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
     """Unpack the tar or zip `archive` into the existing `folder`, in one pass.
 
-    Returns a line for each member left out, except clutter (`is_clutter`). A link inside the archive becomes a copy of
-    the file that it names, so there is never a link in `folder` that a later member could write through.
+    Returns notes on the members left out. A link inside the archive becomes a copy of the file that it names, so there
+    is never a link in `folder` that a later member could write through. In a zip backslashes separate folders, as some
+    programs for Windows write them.
     Raises `SourceError` that names the member for an absolute path, a path or link that leads out, a device or a member
     beyond the limits, and for an archive that is damaged or too large for the disk. What was unpacked before the error
     stays in `folder`; pass one that is then removed (`files.atomic_directory`).
     """
     # Audio hardly shrinks, so the archive's own size is a fair first guess; each member is checked again on its turn.
     check_space(folder, archive.stat().st_size, archive.name)
-    left_out, links = [], []
+    broken_links, links, clutter = [], [], []
     n_bytes = 0
     try:
         with _opened(archive) as (members, n_members):
@@ -86,7 +80,10 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
                         f"members and {limits.max_bytes:,} bytes unpacked, found {n_done:,} and {n_bytes:,} so far; if "
                         "you trust it raise the limits in the file of data/sources/, or give an unpacked folder"
                     )
-                if is_clutter(member.name) or member.kind == "folder":
+                if member.kind == "folder":
+                    continue
+                if is_clutter(member.name):
+                    clutter.append(member.name)
                     continue
                 if member.kind == "link":
                     links.append(member)
@@ -101,7 +98,7 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
                         raise SourceError(f"{archive.name}: refused at link {member.name!r}: beyond the limit of size")
                     _write(partial(original.open, "rb"), folder / member.name)
                 else:
-                    left_out.append(f"{member.name!r}, a link to {member.link!r}, which is no file of the archive")
+                    broken_links.append(f"{member.name!r} to {member.link!r}")
     except _DAMAGED as error:
         raise SourceError(
             f"{archive.name}: damaged or cut short ({_one_line(error)}); fetch or copy the archive again"
@@ -110,7 +107,14 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
         raise SourceError(f"{archive.name}: cannot be unpacked ({_one_line(error)}); unpack it yourself") from None
     except OSError as error:
         raise SourceError(f"{archive.name}: unpacking stopped: {_one_line(error)}") from None
-    return left_out
+    return [
+        f"{archive.name}: {what}: {some(names)}"
+        for what, names in (
+            (f"{count(len(broken_links), 'link')} to no file of the archive left out", broken_links),
+            (f"{count(len(clutter), 'system file')} left out", clutter),
+        )
+        if names
+    ]
 
 
 def check_archive(path: Path) -> None:
@@ -197,16 +201,16 @@ def _open_regular(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
     for info in archive.infolist():
         mode = info.external_attr >> 16
-        kind, link = "file", ""
-        if info.is_dir():
+        kind, link, name = "file", "", info.filename.replace("\\", "/")
+        if name.endswith("/"):
             kind = "folder"
         elif stat.S_ISLNK(mode):
             target = archive.read(info).decode(errors="replace") if info.file_size < 4096 else "/"
-            kind, link = "link", os.path.normpath(os.path.join(os.path.dirname(info.filename), target))
+            kind, link = "link", os.path.normpath(os.path.join(os.path.dirname(name), target))
         elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
             kind = "other"
         n_bytes = info.file_size if kind == "file" else 0
-        yield _Member(info.filename, kind, n_bytes, link, partial(archive.open, info))
+        yield _Member(name, kind, n_bytes, link, partial(archive.open, info))
 
 
 def _one_line(error: Exception) -> str:

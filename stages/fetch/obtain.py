@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.fetch.archives import check_archive, is_archive, unpack
-from stages.fetch.messages import some
 from stages.fetch.sources import Source, read_source
 from stages.fetch.synthetic.dataset import render_sample
 from stages.lib.core.errors import SourceError
@@ -19,6 +18,12 @@ from stages.lib.download import cache_folder, download
 
 def choose_source(path: Path, sources: Path, raw: Path, dataset: str) -> Source:
     """What is known about the dataset at `path`; raises `SourceError` where that is not what `dataset` says."""
+    known = sorted(file.stem for file in sources.glob("*.yaml"))
+    if dataset not in known:
+        raise SourceError(
+            f"fetch.dataset: expected one of {', '.join(known)}, found {dataset!r}; correct it, or describe it in "
+            f"{sources / dataset}.yaml"
+        )
     if path.suffix in (".yaml", ".yml"):
         source = read_source(path)
         if source.name != dataset:
@@ -89,9 +94,8 @@ def _unpack(archive: Path, place: Path, source: Source) -> None:
         raise SourceError(
             f"fetch.source: {archive}: expected a tar, a zip or a folder, found another kind of file, or a damaged one"
         )
-    left_out = unpack(archive, place, source.limits)
-    if left_out:
-        print(f"note: {len(left_out)} left out of {archive.name}: {some(left_out)}")
+    for note in unpack(archive, place, source.limits):
+        print(f"note: {note}")
 
 
 def place_audio(files: dict[str, Path], audio: Path, move: bool) -> list[str]:
@@ -99,7 +103,7 @@ def place_audio(files: dict[str, Path], audio: Path, move: bool) -> list[str]:
 
     Copied, never linked: DVC write-protects what it caches, and that must not be the user's own file.
     """
-    audio.mkdir()
+    audio.mkdir(exist_ok=True)
     if not move:
         n_bytes = sum(os.path.getsize(path) for path in files.values() if os.path.isfile(path))
         check_space(audio, n_bytes, "copying the recordings")

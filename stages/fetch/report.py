@@ -1,11 +1,15 @@
-"""What fetch writes and prints about a dataset: its table, its description, its licence, and the closing lines."""
+"""What fetch writes and prints about a dataset: its table, its description, its licence, classes and closing lines."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import soundfile
+
 from stages.fetch.listing import Listing
-from stages.fetch.messages import some
+from stages.fetch.messages import count, some
 from stages.fetch.sources import Source
 from stages.lib.core.files import write_csv, write_json
 
@@ -30,6 +34,8 @@ def describe(source: Source, listing: Listing, esc10: bool) -> dict[str, Any]:
         "classes": listing.classes,
         "class_ids": listing.class_ids,
         "folds": listing.folds,
+        "sources": listing.sources,
+        "unused_columns": listing.unused_columns,
         "n_files_without_row": len(listing.files_without_row),
     }
 
@@ -50,18 +56,47 @@ def licence_text(source: Source) -> str:
     )
 
 
-def closing_lines(source: Source, listing: Listing, failed: list[str], audio: Path) -> list[str]:
-    """A note for each kind of thing that was left out, and what was fetched, in numbers."""
-    notes = list(listing.notes)
+def class_lines(listing: Listing, audio: Path) -> list[str]:
+    """A table of the classes with their numbers of clips and sources and their hours, as the headers of files say."""
+    clips = listing.clips.drop_duplicates("clip")
+    hours = pd.Series({clip: _header_hours(audio / clip) for clip in clips["clip"]}, dtype=float)
+    rows = [("class", "clips", "sources", "hours")]
+    for name in sorted({*listing.classes, *clips["class"]}):
+        of_class = clips[clips["class"] == name]
+        known = hours[of_class["clip"]].dropna()
+        shown = name if name.isprintable() else repr(name)
+        rows.append(
+            (shown or "(blank)", f"{len(of_class):,}", f"{of_class['source'].nunique():,}", f"{known.sum():.2f}")
+        )
+    width = max(len(row[0]) for row in rows)
+    lines = [f"{name:<{width}} {n_clips:>9} {n_sources:>9} {total:>9}" for name, n_clips, n_sources, total in rows]
+    n_unknown = int(hours.isna().sum())
+    if n_unknown:
+        lines.append(f"hours are without {count(n_unknown, 'clip')} whose length no header says; validate decodes each")
+    return lines
+
+
+def _header_hours(path: Path) -> float | None:
+    """How long the header of a file says that it is; None without a file, or where libsndfile reads none from it."""
+    try:
+        return float(soundfile.info(path).duration) / 3600 if os.path.isfile(path) else None
+    except (soundfile.LibsndfileError, OSError):
+        return None
+
+
+def closing_lines(source: Source, listing: Listing, failed: Iterable[str], audio: Path) -> list[str]:
+    """A note for each kind of thing that was changed or left out, and what was fetched, in numbers."""
+    notes, failed = list(listing.notes), list(failed)
     if failed:
-        notes.append(f"{len(failed)} could not be copied, so validate will reject them: {some(failed)}")
-    if listing.files_without_row:
-        notes.append(f"{len(listing.files_without_row)} recordings without a row: {some(listing.files_without_row)}")
+        notes.append(f"{len(failed)} could not be copied or cut, so validate will reject them: {some(failed)}")
+    without_row = listing.files_without_row
+    if without_row:
+        notes.append(f"{count(len(without_row), 'recording')} without a row: {some(without_row)}")
     clips = listing.clips
     n_missing = sum(not os.path.isfile(audio / clip) for clip in clips["clip"])
     folds = sorted(clips["fold"].unique(), key=lambda fold: (len(fold), fold))
     return [f"note: {note}" for note in notes] + [
-        f"fetched {'synthetic ' if source.synthetic else ''}{source.name}: {len(clips):,} clips of "
-        f"{clips['class'].nunique()} classes and {clips['source'].nunique():,} sources in folds {', '.join(folds)}; "
-        f"{n_missing:,} without a file, {len(listing.files_without_row):,} files without a row"
+        f"fetched {'synthetic ' if source.synthetic else ''}{source.name}: {count(len(clips), 'clip')} of "
+        f"{count(clips['class'].nunique(), 'class', 'classes')} and {count(clips['source'].nunique(), 'source')} in "
+        f"folds {', '.join(folds)}; {n_missing:,} without a file, {count(len(without_row), 'file')} without a row"
     ]

@@ -69,18 +69,28 @@ def test_zip_is_unpacked(tmp_path: Path) -> None:
     check_whole(archive)
 
 
-def test_clutter_is_left_out(tmp_path: Path) -> None:
+def test_system_files_are_left_out_and_named(tmp_path: Path) -> None:
     names = ["a/.DS_Store", "a/._x.wav", "__MACOSX/a/x.wav", ".git/x.wav", "a/x.wav", "a/Thumbs.db", "a/desktop.ini"]
     (tmp_path / "to").mkdir()
 
-    assert unpack(make_tar(tmp_path / "t", *(tar_member(name, b"1") for name in names)), tmp_path / "to", LIMITS) == []
+    notes = unpack(make_tar(tmp_path / "t", *(tar_member(name, b"1") for name in names)), tmp_path / "to", LIMITS)
+    assert notes == [
+        "t: 6 system files left out: a/.DS_Store, a/._x.wav, __MACOSX/a/x.wav, .git/x.wav, a/Thumbs.db and 1 more"
+    ]
     assert list(files_below(tmp_path / "to")) == ["a/x.wav"]
 
 
-def test_a_hidden_recording_is_no_clutter(tmp_path: Path) -> None:
+def test_a_recording_whose_name_starts_with_a_dot_is_no_system_file(tmp_path: Path) -> None:
     (tmp_path / "to").mkdir()
-    unpack(make_tar(tmp_path / "t", tar_member(".a/.5 Hz hum.wav", b"1")), tmp_path / "to", LIMITS)
-    assert list(files_below(tmp_path / "to")) == [".a/.5 Hz hum.wav"]
+    unpack(make_tar(tmp_path / "t", tar_member("a/.5 Hz hum.wav", b"1")), tmp_path / "to", LIMITS)
+    assert list(files_below(tmp_path / "to")) == ["a/.5 Hz hum.wav"]
+
+
+def test_backslashes_in_a_zip_separate_folders(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "a", ("d\\", b"", 0), ("d\\e\\x.wav", b"abc", 0))
+    (tmp_path / "to").mkdir()
+    assert unpack(archive, tmp_path / "to", LIMITS) == []
+    assert files_below(tmp_path / "to") == {"d/e/x.wav": b"abc"}
 
 
 def test_links_inside_become_copies(tmp_path: Path) -> None:
@@ -94,7 +104,7 @@ def test_links_inside_become_copies(tmp_path: Path) -> None:
     (tmp_path / "to").mkdir()
 
     assert unpack(archive, tmp_path / "to", LIMITS) == [
-        "'a/broken.wav', a link to 'a/gone.wav', which is no file of the archive"
+        "t: 1 link to no file of the archive left out: 'a/broken.wav' to 'a/gone.wav'"
     ]
     assert files_below(tmp_path / "to") == dict.fromkeys(["a/hard.wav", "a/sym.wav", "b/x.wav"], b"123")
     assert not any(path.is_symlink() or path.stat().st_nlink > 1 for path in (tmp_path / "to").rglob("*.wav"))
@@ -138,6 +148,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
         r"'100': expected at most 100 mem",
     ),
     "zip, absolute": (lambda to: make_zip(to, (f"{to.parent}/evil", b"1", 0)), r"/evil': its path is absolute"),
+    "zip, up with backslashes": (
+        lambda to: make_zip(to, ("a\\..\\..\\evil", b"1", 0)),
+        r"'a/../../evil': its path leads out",
+    ),
     "zip, up": (lambda to: make_zip(to, ("../evil", b"1", 0)), r"'../evil': its path leads out"),
     "zip, link out": (lambda to: make_zip(to, ("a/l", b"../../evil", LINK)), r"'a/l': it is a link that leads out"),
     "zip, device": (lambda to: make_zip(to, ("null", b"", stat.S_IFCHR)), r"'null': it is a device"),

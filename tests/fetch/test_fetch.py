@@ -15,7 +15,7 @@ import yaml
 from helpers.repository import ROOT
 from stages.fetch import __main__ as fetch
 from stages.fetch import archives, obtain
-from stages.fetch.listing import CLIP_COLUMNS
+from stages.fetch.tables import CLIP_COLUMNS
 from stages.lib.core.errors import SourceError
 
 CLASSES = ("air_conditioner", "car_horn", "children_playing")
@@ -23,7 +23,7 @@ CLASSES = ("air_conditioner", "car_horn", "children_playing")
 
 def run_fetch(tmp_path: Path, source: Path, dataset: str, **params: object) -> Path:
     """Run the stage; returns the folder that it wrote."""
-    section = {"dataset": dataset, "source": str(source), "esc10": False, "n_folds": 2, **params}
+    section = {"dataset": dataset, "source": str(source), "esc10": False, "n_folds": 2, "source_from": "file", **params}
     tmp_path.mkdir(exist_ok=True)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"fetch": section}))
     fetch.main(options(tmp_path))
@@ -123,8 +123,8 @@ def test_own_recordings_with_problems_keep_their_rows(tmp_path: Path, capsys: py
     assert clips == ["a b/2.wav", "a b/é'\"\n.wav", "c/1.wav", "c/2.wav", "c/broken.wav", "c/folder.wav", "c/pipe.wav"]
     assert (raw / "audio/a b/é'\"\n.wav").read_text() == "a b/é'\"\n.wav"
     assert not (raw / "LICENCE.txt").exists()
-    assert "note: 1 left out, not audio by their extension: c/notes.txt" in out
-    assert "note: 3 could not be copied, so validate will reject them: c/broken.wav (a broken link" in out
+    assert "note: 1 file not used, not audio by extension: 1 .txt (such as c/notes.txt)" in out
+    assert "note: 3 could not be copied or cut, so validate will reject them: c/broken.wav (a broken link" in out
     assert "c/folder.wav (a folder)" in out
     assert "7 clips of 2 classes and 7 sources in folds 1, 2; 3 without a file, 0 files without a row" in out
 
@@ -144,7 +144,7 @@ def test_unreadable_file_is_reported_and_its_row_stays(
     raw = run_fetch(tmp_path, source, "urbansound8k")
     assert len(pd.read_csv(raw / "clips.csv")) == 6
     assert (
-        "1 could not be copied, so validate will reject them: fold1/0-0-0-0.wav (Permission denied)"
+        "1 could not be copied or cut, so validate will reject them: fold1/0-0-0-0.wav (Permission denied)"
         in capsys.readouterr().out
     )
 
@@ -156,7 +156,7 @@ def test_files_without_row_are_copied_counted_and_named(tmp_path: Path, capsys: 
 
     assert (raw / "audio/fold1/more.wav").is_file()
     assert json.loads((raw / "dataset.json").read_text())["n_files_without_row"] == 1
-    assert "note: 1 recordings without a row: fold1/more.wav" in capsys.readouterr().out
+    assert "note: 1 recording without a row: fold1/more.wav" in capsys.readouterr().out
 
 
 def test_the_sample_says_that_it_is_synthetic(
@@ -222,6 +222,11 @@ WRONG = {
         YAML / "esc50.yaml",
         "sample",
         r"describes esc50, but fetch.dataset is sample; set fetch.dataset to esc50, or",
+    ),
+    "no such dataset": (
+        "in",
+        "urbansound",
+        r"fetch.dataset: expected one of esc50, folder, sample, urbansound8k, found 'urbansound'; correct it",
     ),
     "folder without a folder": (
         YAML / "folder.yaml",

@@ -12,6 +12,7 @@ import soxr
 from stages.fetch.synthetic.scenes import Place, mix
 from stages.fetch.synthetic.signals import SR, amplitude
 from stages.fetch.synthetic.sounds import SOUNDS
+from stages.fetch.wav import clear_peak_time
 
 SAMPLE_RATES = {16000: 0.15, 22050: 0.30, 24000: 0.05, 32000: 0.12, 44100: 0.26, 48000: 0.10, 96000: 0.02}
 SUBTYPES = {"PCM_16": 0.72, "PCM_24": 0.14, "FLOAT": 0.06, "PCM_U8": 0.05, "PCM_32": 0.03}
@@ -110,7 +111,7 @@ def write_source(task: tuple[Path, Source]) -> list[tuple[str, int, float, float
         frames = _frames(sound, background, recorder, rng)
         soundfile.write(path, frames, recorder.sr, subtype=recorder.subtype, format=recorder.container)
         if recorder.subtype == "FLOAT":
-            _clear_peak_time(path)
+            clear_peak_time(path)
         end_s = round(part.start_s + part.duration_s, 3)
         fields = (part.start_s, end_s, part.salience, source.fold, source.class_id, source.class_name)
         rows.append((name, source.fs_id, *fields))
@@ -134,14 +135,6 @@ def _frames(sound: np.ndarray, background: np.ndarray, recorder: Recorder, rng: 
         return np.round(y * (gain * 2.0**15)).astype(np.int16)
     scale = 2.0 ** (PRECISION_BITS - 1)
     return (np.round(y * (gain * scale)) / scale).astype(np.float32)
-
-
-def _clear_peak_time(path: Path) -> None:
-    """Set the time in the PEAK chunk to zero: libsndfile writes there when the file was written."""
-    with path.open("r+b") as file:
-        header = file.read(128)
-        file.seek(header.index(b"PEAK") + 12)  # after the name, the size and the version, four bytes each
-        file.write(bytes(4))
 
 
 def _pick(rng: np.random.Generator, shares: Mapping[Any, float]) -> Any:
