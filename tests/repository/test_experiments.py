@@ -38,6 +38,21 @@ def followed(finished, tmp_path_factory) -> tuple[Workspace, dict[str, str]]:
     return workspace, {command: workspace.run("bash", "-euo", "pipefail", "-c", command) for command in COMMANDS}
 
 
+@pytest.mark.slow
+def test_the_way_back_undoes_other_test_folds_too(finished, tmp_path):
+    """Their curves are new files below an output that Git keeps, which neither Git nor DVC removes by itself."""
+    workspace = Clone(finished, tmp_path / "workspace")
+    shutil.copytree(finished.root / ".dvc/cache", workspace.root / ".dvc/cache")
+    workspace.run("dvc", "checkout")
+    workspace.run("dvc", "exp", "run", "--set-param", "split.test_folds=[1,2]", "train")
+    assert (workspace.root / "metrics/train/fold_1").is_dir()
+    start = COMMANDS.index("git restore .")
+    for command in COMMANDS[start : COMMANDS.index("dvc checkout", start) + 1]:
+        workspace.run("bash", "-euo", "pipefail", "-c", command)
+    assert workspace.run("git", "status", "--porcelain") == ""
+    assert workspace.repro() == []
+
+
 def printed(followed, start: str) -> str:
     """What the one command that starts so printed."""
     (found,) = [output for command, output in followed[1].items() if command.startswith(start)]
@@ -76,7 +91,7 @@ def test_the_grid_is_run_and_shown_by_validation_score_alone(followed):
 
 
 @pytest.mark.slow
-def test_the_difference_is_judged(followed):
+def test_the_difference_is_tested(followed):
     assert re.search(r"^accuracy +\d", printed(followed, "python -m stages.commands.compare"), re.MULTILINE)
     assert (followed[0].root / "dvc_plots/index.html").is_file()
 

@@ -1,5 +1,6 @@
 """Data goes to a remote and comes back: a folder, and an S3 server; and docs/remotes.md says how, which holds."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,11 +8,12 @@ import sys
 
 import pytest
 
-from helpers.repository import ROOT
+from helpers.repository import GIT_IDENTITY, ROOT
 from helpers.workspace import Clone, CloneWithData
 
 PAGE = (ROOT / "docs/remotes.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+PUSH_FALSE = re.search(r"^```yaml\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)[1]
 DATA = ["data/raw", "data/clips", "data/features", "data/scaler", "data/models", "data/segments"]
 
 
@@ -73,6 +75,12 @@ def test_what_one_pushes_another_pulls_and_has_nothing_to_run(finished, tmp_path
     assert second.repro() == []
     assert second.run("git", "status", "--porcelain") == ""
 
+    models = tmp_path / "models"
+    second.run("dvc", "artifacts", "get", str(first.root), "sound-classifier", "--out", str(models))
+    assert {f"data/models/{path.name}": path.read_bytes() for path in models.iterdir()} == {
+        name: content for name, content in made.items() if name.startswith("data/models/")
+    }
+
     if storage == "s3":
         return  # the way back is the same
     second.set_params(validate={"min_duration_s": 0.35})
@@ -85,6 +93,47 @@ def test_what_one_pushes_another_pulls_and_has_nothing_to_run(finished, tmp_path
     first.run("dvc", "pull")
     assert content(first) == content(second)
     assert first.repro("validate") == []
+
+
+@pytest.mark.slow
+def test_recordings_that_may_not_be_passed_on_stay_where_they_are(finished, tmp_path):
+    first = Clone(finished, tmp_path / "first")
+    shutil.copytree(finished.root / ".dvc/cache", first.root / ".dvc/cache")
+    first.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    first.edit("dvc.yaml", "    outs:\n      - data/raw\n", PUSH_FALSE)
+    first.commit()
+    first.run("dvc", "checkout")
+    assert first.repro() == []
+    first.run("python", "-m", "stages.commands.pull_request.rerun", "push", "HEAD")
+    first.run("python", "-m", "stages.commands.pull_request.rerun", "check", "HEAD")
+    pushed = {path.read_bytes() for path in (tmp_path / "storage").rglob("*") if path.is_file()}
+    recordings = {path.read_bytes() for path in (first.root / "data/raw").rglob("*.wav")}
+    assert recordings
+    assert not pushed & recordings
+
+    second = Clone(first, tmp_path / "second")
+    pull, repro = next(block for block in BLOCKS if "--allow-missing" in block and "pull" in block).splitlines()
+    second.run(*pull.split())
+    assert not (second.root / "data/raw").exists()
+    assert (second.root / "data/models").is_dir()
+    assert "up to date" in second.run(*repro.split())
+
+
+@pytest.mark.parametrize("autocrlf", ["true", "input", "false"])
+def test_a_clone_has_the_bytes_that_were_committed_whatever_the_ends_of_lines(autocrlf, tmp_path):
+    """DVC hashes bytes, so converted line ends would make every stage stale."""
+    names = [".gitattributes", "params.yaml", "dvc.yaml", "stages/scale/__main__.py", "data/sources/sample.yaml"]
+    git = ["git", "-c", f"core.autocrlf={autocrlf}"]
+    for name in names:
+        (tmp_path / "first" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / "first" / name)
+    (tmp_path / "first/table.csv").write_bytes(b"a,b\r\n1,2\r\n")  # of a user's own
+    for arguments in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "x"]):
+        settings = os.environ | GIT_IDENTITY
+        subprocess.run([*git, *arguments], cwd=tmp_path / "first", env=settings, check=True, capture_output=True)
+    subprocess.run([*git, "clone", "--quiet", "first", "second"], cwd=tmp_path, check=True)
+    for name in [*names, "table.csv"]:
+        assert (tmp_path / "second" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()
 
 
 @pytest.mark.slow
