@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,12 +23,13 @@ from helpers.repository import GIT_IDENTITY, ROOT
 from helpers.tone_model import SR, scene, tone_metadata, tone_model
 from stages.commands.models import choose_model
 from stages.commands.predict import __main__ as predict
-from stages.commands.predict.formats import caption, clock
+from stages.commands.predict.formats import audacity_labels, caption, clock, printable, table
 from stages.commands.predict.live import read_stdin
 from stages.commands.predict.options import MODELS
 from stages.commands.predict.pcm import ENCODINGS, PcmDecoder
 from stages.commands.predict.plots import COLUMNS, Columns
 from stages.lib.core.errors import AudioError, EarError, ModelError
+from stages.lib.inference.events import Event
 from stages.lib.inference.runtime import LOADERS, Network, open_model
 
 # Runs the command on the model of tones in a program of its own.
@@ -169,27 +171,47 @@ def test_formats_of_soundfile(format_, suffix, tmp_path, capsys):
 
 def test_each_file_that_cannot_be_read_gets_a_line_and_the_rest_go_on(recording, tmp_path, capsys):
     (tmp_path / "text.wav").write_text("no sound")
+    (tmp_path / "zero.wav").touch()
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), SR)
     soundfile.write(tmp_path / "nan.wav", np.full(9000, np.nan), SR, subtype="FLOAT")
+    soundfile.write(tmp_path / "slow.wav", np.zeros(9000), 7)
+    soundfile.write(tmp_path / "fast.wav", np.zeros(9000), 2**31 - 1)
     (tmp_path / "samples.raw").write_bytes(bytes(100))
-    names = ["text.wav", "nothing.wav", "empty.wav", "nan.wav", "samples.raw", "", "street.wav"]
+    names = ["text.wav", "nothing.wav", "list.wav\r", "zero.wav", "empty.wav", "nan.wav", "slow.wav", "fast.wav"]
+    names += ["samples.raw", "", "street.wav", 300 * "a" + ".wav"]
     with pytest.raises(SystemExit) as exit_:
         predict.main([*(str(tmp_path / name) for name in names), "--json"])
     assert exit_.value.code == 1
     out, err = capsys.readouterr()
     assert {event["file"] for event in read_lines(out)} == {str(recording)}
+    rate = r"expected 1,000 to 1,000,000 Hz; correct the rate in its header"
     expected = [
-        r"text\.wav: cannot be read as audio \(.*\)",
-        r"nothing\.wav: no such file",
-        r"empty\.wav: holds no sample",
-        r"nan\.wav: a sample after 0\.0 s is not a finite number",
-        r"samples\.raw: cannot be read as audio \(raw samples have no header that tells their rate\)",
-        r"[^/]*: is a folder; name the files in it",
+        # What the paths tell, before the model is opened
+        r"error: .*/nothing\.wav: no such file",
+        r"error: .*/list\.wav\\r: no such file, and its name ends as a line of a Windows text file does",
+        r"error: .*/zero\.wav: is empty, it has 0 bytes",
+        r"error: [^ ]*: is a folder; name the files in it",
+        r"error: .*/a{300}\.wav: cannot be opened \(File name too long\)",
+        r"predict: model fold_3, .*",
+        r"error: .*/text\.wav: cannot be read as audio \(.*\)",
+        r"error: .*/empty\.wav: holds no sample",
+        r"error: .*/nan\.wav: a sample after 0\.0 s is not a finite number",
+        rf"error: .*/slow\.wav: has a sample rate of 7 Hz, {rate}",
+        rf"error: .*/fast\.wav: has a sample rate of 2,147,483,647 Hz, {rate}",
+        r"error: .*/samples\.raw: cannot be read as audio \(raw samples have no header that tells their rate\)",
     ]
-    lines = err.splitlines()[1:]
-    assert len(lines) == len(expected)
+    lines = err.splitlines()
+    assert len(lines) == len(expected), err
     for line, pattern in zip(lines, expected, strict=True):
-        assert re.fullmatch(f"error: .*/{pattern}", line), line
+        assert re.fullmatch(pattern, line), line
+
+
+def test_no_model_is_opened_where_no_file_is_there(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(predict, "open_model", lambda path: pytest.fail("opened the model"))
+    with pytest.raises(SystemExit) as exit_:
+        predict.main([str(tmp_path / "strete.wav")])
+    assert exit_.value.code == 1
+    assert capsys.readouterr() == ("", f"error: {tmp_path / 'strete.wav'}: no such file\n")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +258,9 @@ def test_a_file_of_another_kind_is_named_as_a_file(tmp_path):
         (["a/x.wav", "b/x.wav", "--labels", "out"], "--labels: two FILEs have the same name"),
         (["x.wav", "--labels", "pyproject.toml"], "--labels: pyproject.toml is a file, expected a folder"),
         (["a.wav", "--sr", "8000"], "--sr is for - only; a file says its own"),
-        (["-", "--channels", "0"], "expected a whole number of at least 1, found '0'"),
+        (["-", "--channels", "0"], "expected a whole number from 1 to 1024, found '0'"),
+        (["-", "--sr", "44100.5"], "expected a whole number from 1000 to 1000000, found '44100.5'"),
+        (["-", "--sr", "8"], "expected a whole number from 1000 to 1000000, found '8'"),
         (["-", "--format", "mp3"], "invalid choice: 'mp3'"),
         (["a.wav", "--min-confidence", "1.5"], "expected a number of at least 0 and at most 1, found '1.5'"),
         (["a.wav", "--step", "nan"], r"expected a number of at least 0\.01, found 'nan'"),
@@ -294,16 +318,51 @@ FILES = {
     "MP3": b"ID3\x04\x00\x00\x00\x00\x00\x23TSSE\x00\x00",
     "Matroska": b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01B\xf2\x81",
     "M4A": b"\x00\x00\x00\x1cftypM4A \x00\x00\x02\x00",
+    "text": b"dog_bark.wav,siren.wav\r\n",
 }
 
 
-@pytest.mark.parametrize("sizes", [[16], [1] * 16, [3, 13]])
+@pytest.mark.parametrize("sizes", [[96], [1] * 96, [3, 93]])
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_on_standard_input_is_refused(name, sizes):
-    decoder, data = PcmDecoder("s16le", 1), FILES[name]
+    decoder, data = PcmDecoder("s16le", 1), (FILES[name] * 6)[:96]
     pieces = np.split(np.frombuffer(data, np.uint8), np.cumsum(sizes)[:-1])
     with pytest.raises(AudioError, match=rf"expected raw samples, found a file \(.*{name[:4]}.*\); .* ffmpeg -i FILE"):
         np.concatenate([decoder.push(piece.tobytes()) for piece in pieces])
+
+
+@pytest.mark.parametrize("sr", [44100, 48000, 32000, 22050, 16000, 11025, 8000])
+def test_an_mp3_without_a_tag_is_refused_on_standard_input(sr):
+    """Its first bytes are also samples: -1025 and others."""
+    file = io.BytesIO()
+    soundfile.write(file, scene(sr), sr, format="MP3")
+    assert file.getvalue()[:3] != b"ID3"
+    decoder = PcmDecoder("s16le", 1)
+    pieces = [file.getvalue()[at : at + 100] for at in range(0, 2000, 100)]
+    with pytest.raises(AudioError, match=r"expected raw samples, found a file \(MP3\)"):
+        np.concatenate([decoder.push(piece) for piece in pieces])
+
+
+def test_samples_that_begin_as_a_frame_of_mp3_are_decoded():
+    rng = np.random.default_rng(0)
+    for head in (b"\xff\xfb\x90\xc4", b"\xff\xf3\x48\xc4", b"\xff\xe3\xe8\xc4", b"\xff\xfb\xf0\x00"):
+        data = head + rng.bytes(4000)
+        decoder = PcmDecoder("s16le", 1)
+        samples = np.concatenate([decoder.push(data[:1000]), decoder.push(data[1000:]), decoder.finish()])
+        np.testing.assert_array_equal(samples[:, 0], np.frombuffer(data, "<i2") / np.float32(2**15))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("level", [0.0, 1e-4, 0.5])
+def test_sound_and_silence_are_not_taken_for_a_file(encoding, level):
+    rng = np.random.default_rng(0)
+    subtype, _ = ENCODINGS[encoding]
+    for _ in range(50):
+        file = io.BytesIO()
+        y = level * rng.standard_normal((2000, 1))
+        soundfile.write(file, y, 8000, subtype=subtype, format="RAW", endian="LITTLE")
+        decoder = PcmDecoder(encoding, 1)
+        assert len(decoder.push(file.getvalue())) + len(decoder.finish()) == 2000
 
 
 def test_a_stream_too_short_to_tell_is_decoded_at_its_end():
@@ -459,10 +518,41 @@ def test_the_end_of_a_pipe_is_not_an_error():
     assert process.wait() == 1
 
 
-def test_nothing_at_all_on_standard_input_is_named():
-    code, out, err = feed("-", data=b"")
+HOW = r"send raw samples through a pipe: arecord .* \| python -m stages\.commands\.predict -"
+
+
+def test_a_closed_standard_input_is_named_before_the_model_is_opened():
+    done = subprocess.run(
+        ["bash", "-c", '"$0" "$@" <&-', sys.executable, "-c", PROGRAM, "-"], cwd=ROOT, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.fullmatch(rf"error: standard input: is closed; {HOW}\n", done.stderr), done.stderr
+
+
+def test_a_terminal_as_standard_input_is_named_before_the_model_is_opened():
+    ours, theirs = pty.openpty()
+    process = start("-", stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    _, err = process.communicate()
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 1
+    assert re.fullmatch(rf"error: standard input: is a terminal; {HOW}\n", err.decode()), err
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "holds no sample"),
+        (b"\x00", "holds no sample"),
+        (np.full(9000, np.nan, "<f4").tobytes(), r"a sample after 0\.0 s is not a finite number"),
+        (FILES["WAV"] * 10, r"expected raw samples, found a file \(WAV or AVI\); .*"),
+    ],
+)
+def test_what_is_wrong_with_standard_input_is_named(data, message):
+    code, out, err = feed("-", "--format", "f32le", data=data)
     assert (code, out) == (1, "")
-    assert err.splitlines()[1:] == ["error: standard input: holds no sample"]
+    assert re.fullmatch(rf"predict: model .*\nerror: standard input: {message}\n", err), err
 
 
 # Model files
@@ -524,9 +614,29 @@ def test_a_caption_fits_its_line():
     assert caption(72.5, [], 20) == "01:12.5  -"
 
 
+@pytest.mark.parametrize("name", ["$1 to $2", r"$\\frac{$", "dog \N{DOG}", "a\tb"])
+def test_a_picture_draws_any_name_as_it_is_written(name, monkeypatch, tmp_path, capsys):
+    model = tone_model()
+    metadata = model.metadata.model_copy(update={"classes": [name, *model.metadata.classes[1:]], "calibration": None})
+    monkeypatch.setattr(predict, "open_model", lambda path: replace(model, metadata=metadata))
+    path = tmp_path / f"{name[:100]}.wav"
+    soundfile.write(path, scene(), SR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predict.main([str(path), "--plot", str(tmp_path / "a.png")])
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_name_cannot_break_a_line():
+    event = Event(0.0, 1.0, "a\t\nb", 0.5)
+    assert audacity_labels([event]) == "0.000000\t1.000000\ta\\t\\nb\n"
+    assert len(table("a.wav", [event], 1.0).splitlines()) == 2
+
+
 def test_names_that_are_not_text_can_be_printed():
-    assert predict.printable(os.fsdecode(b"a\xff.wav")) == "a\\udcff.wav"
-    assert predict.printable("Übung.wav") == "Übung.wav"
+    assert printable("a\r\n\x1b[2J.wav") == r"a\r\n\x1b[2J.wav"
+    assert printable(os.fsdecode(b"a\xff.wav")) == "a\\udcff.wav"
+    assert printable("Übung.wav") == "Übung.wav"
 
 
 @pytest.mark.parametrize("n", [0, 1, COLUMNS - 1, COLUMNS, 5 * COLUMNS + 3])

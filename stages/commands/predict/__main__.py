@@ -9,10 +9,10 @@ file could not be read; the others are processed all the same.
 """
 
 import argparse
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,8 @@ import numpy as np
 
 from stages.commands import models
 from stages.commands.predict.captions import choose_display
-from stages.commands.predict.formats import CSV_HEAD, audacity_labels, csv_line, json_line, table
-from stages.commands.predict.live import read_stdin
+from stages.commands.predict.formats import CSV_HEAD, audacity_labels, csv_line, encodable, json_line, printable, table
+from stages.commands.predict.live import check_stdin, read_stdin
 from stages.commands.predict.options import LIVE, MODELS, parse_args
 from stages.commands.predict.pcm import PcmDecoder
 from stages.lib.audio import audio_blocks, open_audio
@@ -39,30 +39,64 @@ LONG_S = 120.0  # seconds of a recording from which on a bar shows progress
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Open the model, detect the events of each recording, print them."""
+    """Open the model, detect the events of standard input or of each recording, print them."""
     args = parse_args(argv, __doc__.splitlines()[0])
-    with ExitStack() as folders:
-        path = find_model(args.model, args.rev, Path(folders.enter_context(tempfile.TemporaryDirectory())))
-        model = open_model(path)
+    if args.recordings == [LIVE]:
+        check_stdin()
+        detect_live(use_model(args), args)
+    elif not detect_files(args):
+        sys.exit(1)
+
+
+def use_model(args: argparse.Namespace) -> Model:
+    """Open the model that was asked for, say which it is, and begin the output."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model = open_model(find_model(args.model, args.rev, Path(scratch)))
     print(f"predict: {describe(model, args.rev)}", file=sys.stderr)
     if args.csv:
         print(CSV_HEAD)
-    if args.recordings == [LIVE]:
-        try:
-            detect_live(model, args)
-        except AudioError as error:
-            raise AudioError(f"standard input: {error}") from None
-        return
-    failed = 0
-    for recording in args.recordings:
+    return model
+
+
+def detect_files(args: argparse.Namespace) -> bool:
+    """Print the events of each recording, or its error; returns whether all could be read.
+
+    Paths are checked first, since opening a model may take many seconds.
+    """
+    problems = {recording: find_problem(recording) for recording in args.recordings}
+    for recording, problem in problems.items():
+        if problem:
+            print_error(recording, problem)
+    readable = [recording for recording in args.recordings if not problems[recording]]
+    if not readable:
+        return False
+    model, n_read = use_model(args), 0
+    for recording in readable:
         try:
             detect_file(Path(recording), model, args)
+            n_read += 1
         except AudioError as error:
-            reason = str(error).removeprefix(f"{Path(recording).name}: ")
-            print(f"error: {printable(recording)}: {reason}", file=sys.stderr)
-            failed += 1
-    if failed:
-        sys.exit(1)
+            print_error(recording, str(error))
+    return n_read == len(args.recordings)
+
+
+def find_problem(recording: str) -> str | None:
+    """Why a recording cannot be opened, as far as its path tells; None where it can."""
+    try:
+        status = Path(recording).stat()
+    except FileNotFoundError:
+        windows = recording.endswith("\r")
+        return "no such file" + (", and its name ends as a line of a Windows text file does" if windows else "")
+    except OSError as error:
+        return f"cannot be opened ({error.strerror})"
+    if stat.S_ISDIR(status.st_mode):
+        return "is a folder; name the files in it"
+    return "is empty, it has 0 bytes" if stat.S_ISREG(status.st_mode) and not status.st_size else None
+
+
+def print_error(recording: str, reason: str) -> None:
+    """Print why one recording could not be read; the others go on."""
+    print(f"error: {printable(recording)}: {reason.removeprefix(f'{Path(recording).name}: ')}", file=sys.stderr)
 
 
 def find_model(wanted: str | None, revision: str | None, scratch: Path) -> Path:
@@ -86,20 +120,15 @@ def describe(model: Model, revision: str | None) -> str:
 
 def detect_file(path: Path, model: Model, args: argparse.Namespace) -> None:
     """Print the events of one file, and write what else was asked for. Raises `AudioError` where it cannot be read."""
-    if not path.exists():
-        raise AudioError("no such file")
-    if path.is_dir():
-        raise AudioError("is a folder; name the files in it")
     with open_audio(path) as file:
         detector, picture = make_detector(model, file.samplerate, args)
         events = detector.detect(with_bar(audio_blocks(file), file.samplerate, file.frames, path.name))
-    name = printable(str(path))
     if args.json or args.csv:
         line = json_line if args.json else csv_line
         for event in events:
-            print(line(name, event))
+            print(line(encodable(str(path)), event))
     else:
-        print(table(name, events, detector.duration_s))
+        print(table(printable(str(path)), events, detector.duration_s))
     sys.stdout.flush()
     write_extras(detector, picture, events, path.name, args)
 
@@ -112,12 +141,16 @@ def detect_live(model: Model, args: argparse.Namespace) -> None:
     line = partial(json_line if args.json else csv_line, LIVE) if args.json or args.csv else None
     display = choose_display(line)
     events: list[Event] = []
-    for data in read_stdin():
-        events += (ended := detector.push(decoder.push(data)))
+    try:
+        for data in read_stdin():
+            events += (ended := detector.push(decoder.push(data)))
+            display.show(detector, ended)
+        events += (ended := detector.push(decoder.finish()) + detector.finish())
         display.show(detector, ended)
-    events += (ended := detector.push(decoder.finish()) + detector.finish())
-    display.show(detector, ended)
-    display.close()
+    except AudioError as error:
+        raise AudioError(f"standard input: {error}") from None
+    finally:
+        display.close()
     write_extras(detector, picture, sorted(events, key=by_start), "standard input", args)
 
 
@@ -160,11 +193,6 @@ def write_extras(
         from stages.lib.plotting import save_figure
 
         save_figure(args.plot, picture.draw(detector, events, printable(name)))
-
-
-def printable(name: str) -> str:
-    """A name that can be printed, even where that of the file system is not text."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 if __name__ == "__main__":

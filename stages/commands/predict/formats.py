@@ -19,9 +19,19 @@ def clock(seconds: float) -> str:
     return f"{f'{hours}:' if hours else ''}{minutes:02}:{tenths / 10:04.1f}"
 
 
+def encodable(name: str) -> str:
+    """A name that can be written as UTF-8, even where that of the file system is not text."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def printable(name: str) -> str:
+    """A name for people: without what a terminal would obey, such as a line feed."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in encodable(name))
+
+
 def spoken(label: str) -> str:
     """The name of a class as people read it."""
-    return label.replace("_", " ")
+    return printable(label.replace("_", " "))
 
 
 def table(name: str, events: Sequence[Event], duration_s: float) -> str:

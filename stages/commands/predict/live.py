@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import cast
 
+from stages.lib.core.errors import AudioError
+
 READ_BYTES = 1 << 16  # at most at once
+
+
+def check_stdin() -> None:
+    """Raise `AudioError` where nothing can come on standard input."""
+    how = "send raw samples through a pipe: arecord -q -t raw -f S16_LE -r 44100 | python -m stages.commands.predict -"
+    if sys.stdin is None:
+        raise AudioError(f"standard input: is closed; {how}")
+    if sys.stdin.isatty():
+        raise AudioError(f"standard input: is a terminal; {how}")
 
 
 def read_stdin() -> Iterator[bytes]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.commands.predict.pcm import ENCODINGS
+from stages.commands.predict.pcm import ENCODINGS, MAX_CHANNELS
+from stages.lib.inference.buffers import SR_HZ
 from stages.lib.inference.events import EventSettings
 
 MODELS = Path("data/models")  # an out of train in dvc.yaml
@@ -51,8 +52,8 @@ def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
         events.add_argument(option, type=kind, dest=key, default=getattr(default, key), metavar="X", help=text)
 
     live = parser.add_argument_group("raw samples, for - only")
-    live.add_argument("--sr", type=partial(whole, 1000), help="rate in Hz (44100)")
-    live.add_argument("--channels", type=partial(whole, 1), help="channels (1)")
+    live.add_argument("--sr", type=partial(whole, *SR_HZ), help="rate in Hz (44100)")
+    live.add_argument("--channels", type=partial(whole, 1, MAX_CHANNELS), help="channels (1)")
     live.add_argument("--format", choices=ENCODINGS, help="encoding of a sample (s16le)")
 
     args = parser.parse_args(argv)
@@ -88,8 +89,8 @@ def number(low: float | None, high: float | None, text: str) -> float:
     return value
 
 
-def whole(low: int, text: str) -> int:
-    """A whole number of at least `low`. Raises `ArgumentTypeError`."""
-    if not text.isdecimal() or int(text) < low:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least {low}, found {text!r}")
+def whole(low: int, high: int, text: str) -> int:
+    """A whole number from `low` to `high`. Raises `ArgumentTypeError`."""
+    if not (text.isdecimal() and low <= int(text) <= high):
+        raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, found {text!r}")
     return int(text)

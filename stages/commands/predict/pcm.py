@@ -15,6 +15,7 @@ ENCODINGS = {
     "s32le": ("PCM_32", 4),
     "f32le": ("FLOAT", 4),
 }
+MAX_CHANNELS = 1024  # of libsndfile
 # What a file begins with, at a number of bytes from its beginning.
 SIGNATURES = [
     (0, b"RIFF", "WAV or AVI"),
@@ -34,6 +35,13 @@ SIGNATURES = [
     (4, b"ftyp", "MP4 (M4A)"),
 ]
 LONGEST_SIGNATURE = max(offset + len(signature) for offset, signature, _ in SIGNATURES)  # bytes
+TEXT = bytes([*b"\t\r\n", *range(32, 127)])
+TEXT_BYTES = 64  # so many that are all text are no samples: of a sound some are negative, of silence all are 0 or 128
+# Layer III of MPEG-1, and of MPEG-2 and 2.5, by the index in a frame's header, which begins at 1 (ISO/IEC 11172-3 and
+# 13818-3).
+MPEG_1_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+MPEG_2_KBPS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+MPEG_1_HZ = (44100, 48000, 32000)
 
 
 class PcmDecoder:
@@ -54,7 +62,7 @@ class PcmDecoder:
         Raises `AudioError` where the stream begins as a file does, whose bytes would be classified as noise.
         """
         data = self._left + data
-        if not self._checked and len(data) < LONGEST_SIGNATURE:
+        if not self._checked and len(data) < bytes_to_tell(data):
             self._left = data
             return np.zeros((0, self._n_channels), np.float32)
         return self._decode(data)
@@ -77,10 +85,42 @@ class PcmDecoder:
 
 
 def refuse_files(data: bytes) -> None:
-    """Raise `AudioError` where the first bytes of a stream are those of a file."""
-    for offset, signature, name in SIGNATURES:
-        if data[offset:].startswith(signature):
-            raise AudioError(
-                f"expected raw samples, found a file ({name}); give predict the file itself, or decode it: "
-                "ffmpeg -i FILE -f s16le -ac 1 -ar 44100 - | python -m stages.commands.predict -"
-            )
+    """Raise `AudioError` where a stream that begins with `data` is a file or text."""
+    names = [name for offset, signature, name in SIGNATURES if data[offset:].startswith(signature)]
+    if is_mp3(data):
+        names.append("MP3")
+    if len(data) >= TEXT_BYTES and not data[:TEXT_BYTES].strip(TEXT):
+        names.append("text")
+    if names:
+        raise AudioError(
+            f"expected raw samples, found a file ({names[0]}); give predict the file itself, or decode it: "
+            "ffmpeg -i FILE -f s16le -ac 1 -ar 44100 - | python -m stages.commands.predict -"
+        )
+
+
+def bytes_to_tell(data: bytes) -> int:
+    """How many bytes of a stream that begins with `data` it takes to tell samples from files."""
+    return max(LONGEST_SIGNATURE, TEXT_BYTES, (mp3_frame_bytes(data) or 0) + 4)
+
+
+def is_mp3(data: bytes) -> bool:
+    """Whether two frames of an MP3 file follow each other: one header alone is also a pair of samples."""
+    n_bytes = mp3_frame_bytes(data)
+    if n_bytes is None or mp3_frame_bytes(data[n_bytes:]) is None:
+        return False
+    fixed = 0xFFFE0C00  # the mark, version, layer and rate, which are the same in all frames
+    first, second = (int.from_bytes(data[at : at + 4], "big") for at in (0, n_bytes))
+    return first & fixed == second & fixed
+
+
+def mp3_frame_bytes(data: bytes) -> int | None:
+    """The length of the MP3 frame whose header `data` begins with; None where it is no such header."""
+    header = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
+    mark, version, layer = header >> 21, header >> 19 & 3, header >> 17 & 3
+    i_kbps, i_hz, padding = header >> 12 & 15, header >> 10 & 3, header >> 9 & 1
+    if mark != 0x7FF or version == 1 or layer != 1 or i_kbps in (0, 15) or i_hz == 3:
+        return None
+    if version == 3:
+        return 144_000 * MPEG_1_KBPS[i_kbps - 1] // MPEG_1_HZ[i_hz] + padding
+    sr = MPEG_1_HZ[i_hz] // (2 if version == 2 else 4)
+    return 72_000 * MPEG_2_KBPS[i_kbps - 1] // sr + padding

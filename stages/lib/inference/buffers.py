@@ -6,12 +6,19 @@ import soxr
 from stages.lib.audio import mix_down, n_samples_at
 from stages.lib.core.errors import AudioError
 
+SR_HZ = (1_000, 1_000_000)  # beyond what microphones have, and resampling would give gigabytes, or nothing
+
 
 class MonoStream:
     """Mixes blocks down to one channel and resamples them: bit for bit what `stages.lib.audio.load_mono` gives."""
 
     def __init__(self, sr_from: int, sr_to: int) -> None:
-        """Prepare for a stream at `sr_from` Hz, wanted at `sr_to` Hz."""
+        """Prepare for a stream at `sr_from` Hz, wanted at `sr_to` Hz. Raises `AudioError` outside of `SR_HZ`."""
+        if not SR_HZ[0] <= sr_from <= SR_HZ[1]:
+            limits = " to ".join(f"{hz:,}" for hz in SR_HZ)
+            raise AudioError(
+                f"has a sample rate of {sr_from:,} Hz, expected {limits} Hz; correct the rate in its header"
+            )
         self._sr_from, self._sr_to = sr_from, sr_to
         self._resampler = None if sr_from == sr_to else soxr.ResampleStream(sr_from, sr_to, 1, "float32", "HQ")
         self._n_in = self._n_out = 0

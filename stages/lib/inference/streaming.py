@@ -82,7 +82,8 @@ class StreamingClassifier:
 
         Of `batch_size` segments all are scored together; 1 scores each as soon as it is complete. `on_frames` is
         called with the features of all new frames, float32 (n, n_features), as for a picture. Raises `ModelError` where
-        the network takes other features than its metadata says, or segments would lie further apart than they are long.
+        the network takes other features than its metadata says, or segments would lie further apart than they are long,
+        and `AudioError` where `sr` is outside of `stages.lib.inference.buffers.SR_HZ`.
         """
         self.model = model
         self._featurizer = make_featurizer(model)
