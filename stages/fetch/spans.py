@@ -23,6 +23,7 @@ from stages.fetch.messages import count
 from stages.fetch.wav import clear_peak_time
 from stages.lib.audio import audio_blocks, open_audio
 from stages.lib.core.errors import AudioError, SourceError
+from stages.lib.core.files import check_space
 from stages.lib.core.parallel import parallel_map
 from stages.lib.core.progress import progress
 
@@ -114,8 +115,20 @@ def cut_spans(spans: Mapping[str, Span], audio: Path) -> list[str]:
     tasks = [(path, parts, audio) for path, parts in of_recording.items()]
     if not tasks:
         return []
+    audio.mkdir(exist_ok=True)
+    check_space(audio, sum(_n_bytes(path, parts) for path, parts, _ in tasks), "cutting the recordings")
     done = progress(parallel_map(_cut_recording, tasks), total=len(tasks), desc="cutting", unit="recordings")
     return [failure for failures in done for failure in failures]
+
+
+def _n_bytes(path: Path, parts: Mapping[str, Span]) -> int:
+    """About how many bytes the clips of a recording take; 0 where its header cannot be read."""
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError):
+        return 0
+    duration_s = sum(min(span.end_s, info.duration) - min(span.start_s, info.duration) for span in parts.values())
+    return round(duration_s * info.samplerate) * info.channels * BITS.get(info.subtype, 32) // 8
 
 
 def _cut_recording(task: tuple[Path, Mapping[str, Span], Path]) -> list[str]:
@@ -124,6 +137,7 @@ def _cut_recording(task: tuple[Path, Mapping[str, Span], Path]) -> list[str]:
     reasons = dict.fromkeys(parts, "it starts after the end of the recording")
     left = dict(parts)
     writers: dict[str, soundfile.SoundFile] = {}
+    bits = 32
     try:
         with ExitStack() as stack, open_audio(path) as recording:
             sr, bits = recording.samplerate, BITS.get(recording.subtype, 32)
