@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from stages.lib.core.params import section
-from stages.validate.columns import CLIP_COLUMNS, Dataset
+from stages.validate.columns import Dataset
 
 FINDING_COLUMNS = ["check", "severity", "subject", "detail"]
 
@@ -293,9 +293,9 @@ RELATION_CHECKS = (
 COLUMN_CHECKS = (
     Check(
         "extra_column",
-        "The table of clips has no columns beyond those that are read, which are " + ", ".join(CLIP_COLUMNS) + ".",
-        lambda params, dataset: ("ExpectColumnValuesToBeInSet", {"column": "subject", "value_set": CLIP_COLUMNS}),
-        lambda row: "not a column that is read",
+        "The table of the dataset has no columns beyond those that fetch reads: what they say would be lost.",
+        lambda params, dataset: ("ExpectColumnValuesToBeInSet", {"column": "is_read", "value_set": [True]}),
+        lambda row: "a column of the table that is not read",
         TABLE,
     ),
 )

@@ -6,7 +6,7 @@ What is derived is named after what it says of a clip, with None or NaN where no
 import csv
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ class Dataset:
     classes: list[str]
     class_ids: list[int] | None  # of the classes, in their order; None where the dataset has no ids
     folds: list[int]
+    unused_columns: list[str] = field(default_factory=list)  # of the table of the dataset, which fetch did not read
 
 
 def read_dataset(path: Path) -> Dataset:
@@ -42,7 +43,11 @@ def read_dataset(path: Path) -> Dataset:
         values = content[key]
         if not all(isinstance(value, type_) for value in values) or len(set(values)) < len(values):
             raise DataError(f"{path}: {key}: expected different values of {type_.__name__}, found {values!r}")
-    return Dataset(**{key: content[key] for key in expected}, class_ids=content.get("class_ids"))
+    return Dataset(
+        **{key: content[key] for key in expected},
+        class_ids=content.get("class_ids"),
+        unused_columns=content.get("unused_columns", []),
+    )
 
 
 def read_clips(path: Path) -> pd.DataFrame:

@@ -75,8 +75,9 @@ def run_checks(
     is_rejected = table.index.isin(rejecting.index)
 
     listed = set(clips["clip"])
+    columns = [(name, name in CLIP_COLUMNS) for name in clips] + [(name, False) for name in dataset.unused_columns]
     tables = {
-        "columns": (pd.DataFrame({"subject": list(clips.columns)}), COLUMN_CHECKS),
+        "columns": (pd.DataFrame(columns, columns=["subject", "is_read"]), COLUMN_CHECKS),
         "files": (pd.DataFrame({"subject": files, "is_listed": [name in listed for name in files]}), FILE_CHECKS),
         "folds": (_clips_per_class_and_fold(table[~is_rejected], dataset), FOLD_CHECKS),
         "shares": (_rejected_shares(table, is_rejected, dataset), SHARE_CHECKS),

@@ -252,8 +252,12 @@ def test_of_folds_that_hold_equally_much_of_a_source_the_lowest_keeps_it():
 
 def test_columns_files_and_folds():
     rows = [row("a.wav") | {"mood": "calm"}, row("b.wav", **{"class": "nan", "fold": "2"}) | {"mood": "wild"}]
-    verdict = verdict_on(rows, files=["a.wav", "b.wav", "lost.wav"])
-    assert warned(verdict) == [("extra_column", "mood"), ("unlisted_file", "lost.wav")]
+    dataset = replace(DATASET, unused_columns=["clip", "Session"])  # of the table that fetch read
+    verdict = verdict_on(rows, files=["a.wav", "b.wav", "lost.wav"], dataset=dataset)
+    assert warned(verdict) == [
+        *(("extra_column", name) for name in ("mood", "clip", "Session")),
+        ("unlisted_file", "lost.wav"),
+    ]
     few = verdict.findings[verdict.findings["check"] == "few_clips"]
     assert list(few["subject"]) == ["bark in fold 2", "nan in fold 1"]
     assert set(few["detail"]) == {"0 accepted clips"}
