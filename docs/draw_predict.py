@@ -12,7 +12,7 @@ import pandas as pd
 import soundfile
 
 from stages.commands.predict import __main__ as predict
-from stages.evaluate.soundscapes import pink_noise
+from stages.evaluate.soundscapes import PINK, coloured_noise
 from stages.lib.audio import load_mono
 
 DOCS, RAW = Path(__file__).parent, Path("data/raw")
@@ -31,7 +31,7 @@ def main() -> None:
 
 def place_clips() -> np.ndarray:
     """The recording; float32 of shape (n_samples,). Prints what is where."""
-    y = NOISE * pink_noise(DURATION_S * SR, SR, np.random.default_rng(3))
+    y = NOISE * coloured_noise(DURATION_S * SR, SR, np.random.default_rng(3), PINK)
     clips = pd.read_csv(RAW / "clips.csv", keep_default_na=False).query("fold == @FOLD").sort_values("clip")
     for start_s, name in PLACED:
         clip = load_mono(RAW / "audio" / clips.loc[clips["class"] == name, "clip"].iloc[0], SR)

@@ -65,7 +65,12 @@ def small_params(params) -> dict:
     changed["split"]["test_folds"] = [3]
     changed["segment"] |= {"duration_s": 0.5, "overlap_s": 0.25}
     changed["train"] |= {"epochs": 1, "batch_size": 8, "weights": str(ROOT / "data/weights/none.yaml")}
-    changed["evaluate"] |= {"n_bootstrap": 100, "n_soundscapes": 0, "soundscape_s": 6.0}
+    changed["evaluate"] |= {
+        "n_bootstrap": 100,
+        "n_soundscapes": 0,
+        "soundscape_s": 6.0,
+        "unknown": str(ROOT / "data/unknown"),  # from any working directory
+    }
     return changed
 
 

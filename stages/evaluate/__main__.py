@@ -6,7 +6,8 @@ in   `--features`   frames of featurize
      `--training`   the learning curves of train, as tables
      `--published`  published results, see `stages.evaluate.published`
 out  `--metrics`    the numbers that runs are compared by: `n_clips`, `n_folds` and those of
-                    `stages.evaluate.scores.flat_metrics` and `stages.evaluate.event_scores.summarise`
+                    `stages.evaluate.scores.flat_metrics`, `stages.evaluate.event_scores.summarise` and
+                    `stages.evaluate.unknown.summarise_unknown`
      `--segments`   `<split>.csv`: clip, start_s and the probability of each class for each segment, from which those
                     of the clips are averaged: what the model predicts where in a clip
      `--plots`      `predictions.csv` (clip, fold, source, salience, duration_s, truth, predicted, the probability of
@@ -17,7 +18,8 @@ out  `--metrics`    the numbers that runs are compared by: `n_clips`, `n_folds` 
                     composed of test clips over noise (`stages.evaluate.soundscapes`): `soundscapes.csv`, one row per
                     event: fold, soundscape, kind (`reference` or `estimated`), start_s, end_s, class, clip and snr_db
                     (of a reference event), confidence (of an estimated one), and `soundscape_classes.csv` (see
-                    `stages.evaluate.event_scores.summarise`)
+                    `stages.evaluate.event_scores.summarise`). Of sounds of no class: `unknown.csv`, one row per model
+                    and sound, and `unknown_named.csv` (see `stages.evaluate.unknown`)
 """
 
 import argparse
@@ -31,10 +33,12 @@ from stages.evaluate.published import read_published
 from stages.evaluate.report import Run, write_report
 from stages.evaluate.scores import EvaluateParams
 from stages.evaluate.training_plots import read_curves
+from stages.evaluate.unknown import CONFIDENT, METRICS, detect_unknown, find_recordings
 from stages.lib.core.errors import run
 from stages.lib.core.files import atomic_directory, write_csv, write_json
 from stages.lib.core.params import load_params
 from stages.lib.features.store import open_features
+from stages.lib.inference.runtime import open_model
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -45,11 +49,16 @@ def main(argv: list[str] | None = None) -> None:
     features = open_features(args.features)
     models = find_models(args.models, features)
     curves = read_curves(args.training)
+    recordings = find_recordings(Path(params.unknown))
     audio = args.raw / "audio"
 
-    tested = [path for path, metadata in models if metadata.split.test is not None]
-    folds = [predict_fold(path, features, audio, params) for path in tested]
-    evaluation = evaluate(folds, features.classes, params)
+    folds, unknown = [], []
+    for path, metadata in models:
+        model = open_model(path)
+        unknown.append(detect_unknown(model, Path(params.unknown), recordings, params.seed))
+        if metadata.split.test is not None:
+            folds.append(predict_fold(model, metadata.split.test, features, audio, params))
+    evaluation = evaluate(folds, unknown, features.classes, params)
 
     write_segments(args.segments, folds)
     write_json(args.metrics, evaluation.metrics)
@@ -70,10 +79,15 @@ def write_segments(folder: Path, folds: list[FoldPredictions]) -> None:
 def closing_lines(evaluation: Evaluation, data: str, plots: Path) -> str:
     """The result, and where to look at it."""
     metrics = evaluation.metrics
+    unknown = [f"{metrics[name]:.0%} of {kind}" for kind, name in METRICS.items() if name in metrics]
     where = f"evaluate: report in {plots / 'report.html'}; plots of several revisions: dvc plots diff"
+    lines = [
+        f"evaluate: data: {data}",
+        where,
+        f"evaluate: unknown sounds that are named with {CONFIDENT:.0%} or more: {', '.join(unknown)}",
+    ]
     if not metrics["n_folds"]:
-        return f"evaluate: no model has a test fold, so there is no accuracy to report\n{where}"
-    lines = [f"evaluate: data: {data}", where]
+        return "\n".join([*lines, "evaluate: no model has a test fold, so there is no accuracy to report"])
     if "soundscape_event_f1" in metrics:
         lines.append(
             f"evaluate: {evaluation.soundscape_classes['n_events'].sum()} events in soundscapes of test clips: "

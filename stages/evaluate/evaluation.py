@@ -12,12 +12,13 @@ from stages.evaluate.event_scores import summarise
 from stages.evaluate.predictions import CLIP_COLUMNS, SEGMENT_COLUMNS, SOUNDSCAPE_COLUMNS, FoldPredictions
 from stages.evaluate.scores import DECIMALS, EvaluateParams, Results, flat_metrics, probability_column, score
 from stages.evaluate.soundscapes import SoundscapeExample
+from stages.evaluate.unknown import UNKNOWN_COLUMNS, summarise_unknown
 from stages.lib.core.files import write_csv
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results of the test folds; all tables are empty where no fold was tested.
+    """Results of a run; tables of test folds are empty where no fold was tested.
 
     predictions         one row per clip: `CLIP_COLUMNS`, truth, predicted and the probability of each class
     results             the scores, see `stages.evaluate.scores.Results`
@@ -26,6 +27,8 @@ class Evaluation:
     soundscapes         one row per event, see `stages.evaluate.predictions.list_events`
     soundscape_classes  one row per class, see `stages.evaluate.event_scores.summarise`
     example             the first soundscape, to draw
+    unknown             one row per model and unknown sound, see `stages.evaluate.unknown.detect_unknown`
+    unknown_named       how often they are named, see `stages.evaluate.unknown.summarise_unknown`
     metrics             the numbers that runs are compared by
     """
 
@@ -37,17 +40,24 @@ class Evaluation:
     soundscapes: pd.DataFrame
     soundscape_classes: pd.DataFrame
     example: SoundscapeExample | None
+    unknown: pd.DataFrame
+    unknown_named: pd.DataFrame
     metrics: dict[str, float]
 
 
-def evaluate(folds: Sequence[FoldPredictions], classes: list[str], params: EvaluateParams) -> Evaluation:
-    """Score the predictions of all test folds."""
+def evaluate(
+    folds: Sequence[FoldPredictions], unknown: Sequence[pd.DataFrame], classes: list[str], params: EvaluateParams
+) -> Evaluation:
+    """Score the predictions of all test folds, and what all models detect in unknown sounds."""
     answers = ["truth", "predicted", *map(probability_column, classes)]
     predictions = join([fold.clips for fold in folds], [*CLIP_COLUMNS, *answers])
     segments = join([fold.segments for fold in folds], [*SEGMENT_COLUMNS, *answers])
     results = score(predictions, segments, classes, params)
     misclassifications = find_misclassifications(predictions, classes)
     soundscape_classes, event_scores = summarise({fold.fold: fold.counts for fold in folds if fold.counts is not None})
+    unknown_sounds = join(unknown, UNKNOWN_COLUMNS)
+    unknown_named, unknown_rates = summarise_unknown(unknown_sounds)
+    metrics = {"n_clips": len(predictions), "n_folds": len(folds)}
     return Evaluation(
         classes=classes,
         predictions=predictions,
@@ -57,7 +67,9 @@ def evaluate(folds: Sequence[FoldPredictions], classes: list[str], params: Evalu
         soundscapes=join([fold.soundscapes for fold in folds], SOUNDSCAPE_COLUMNS),
         soundscape_classes=soundscape_classes,
         example=next((fold.example for fold in folds if fold.example), None),
-        metrics={"n_clips": len(predictions), "n_folds": len(folds), **flat_metrics(results), **event_scores},
+        unknown=unknown_sounds,
+        unknown_named=unknown_named,
+        metrics={**metrics, **flat_metrics(results), **event_scores, **unknown_rates},
     )
 
 
@@ -72,6 +84,7 @@ def write_tables(folder: Path, evaluation: Evaluation) -> None:
     write_csv(folder / "predictions.csv", predictions)
     write_csv(folder / "misclassifications.csv", evaluation.misclassifications)
     write_csv(folder / "soundscapes.csv", evaluation.soundscapes)
+    write_csv(folder / "unknown.csv", evaluation.unknown)
     for name, table in {
         "scores": results.scores,
         "folds": results.folds,
@@ -80,6 +93,7 @@ def write_tables(folder: Path, evaluation: Evaluation) -> None:
         "calibration": results.calibration,
         "confusions": evaluation.confusions,
         "soundscape_classes": evaluation.soundscape_classes,
+        "unknown_named": evaluation.unknown_named,
         "precision_recall": mean_precision_recall(predictions, evaluation.classes),
         "roc": mean_roc(predictions, evaluation.classes),
     }.items():

@@ -9,14 +9,14 @@ import pandas as pd
 
 from stages.evaluate.event_scores import count_events
 from stages.evaluate.scores import DECIMALS, EvaluateParams, probability_column
-from stages.evaluate.soundscapes import Soundscape, SoundscapeExample, build_soundscapes, named_events
+from stages.evaluate.soundscapes import Soundscape, SoundscapeExample, build_soundscapes, named_events, to_spans
 from stages.lib.audio import load_mono
 from stages.lib.core.errors import ModelError
 from stages.lib.core.progress import progress
 from stages.lib.features.store import Features
 from stages.lib.inference.detect import detect
 from stages.lib.inference.events import Event
-from stages.lib.inference.runtime import Model, open_model
+from stages.lib.inference.runtime import Model
 from stages.lib.inference.streaming import make_featurizer
 from stages.lib.model.archive import read_metadata
 from stages.lib.model.metadata import ModelMetadata
@@ -69,13 +69,14 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, ModelMetad
     return sorted(models, key=lambda model: model[1].split.test or 0)
 
 
-def predict_fold(path: Path, features: Features, audio: Path, params: EvaluateParams) -> FoldPredictions:
-    """Apply the model of a file to the clips of its test fold, and to soundscapes composed of them."""
-    model = open_model(path)
-    fold, classes = model.metadata.split.test, features.classes
-    segments, clips = predict_clips(model, features)
-    detected = detect_in_soundscapes(model, features, audio, params)
-    counts = [count_events(soundscape.reference, named_events(events), classes) for soundscape, events in detected]
+def predict_fold(model: Model, fold: int, features: Features, audio: Path, params: EvaluateParams) -> FoldPredictions:
+    """Apply a model to the clips of its test fold, and to soundscapes composed of them."""
+    classes = features.classes
+    segments, clips = predict_clips(model, fold, features)
+    detected = detect_in_soundscapes(model, fold, features, audio, params)
+    counts = [
+        count_events(soundscape.reference, to_spans(named_events(events)), classes) for soundscape, events in detected
+    ]
     return FoldPredictions(
         model.metadata.name,
         fold,
@@ -87,11 +88,11 @@ def predict_fold(path: Path, features: Features, audio: Path, params: EvaluatePa
     )
 
 
-def predict_clips(model: Model, features: Features) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Predict the model's test fold; returns one row per segment and one per clip, each with truth and prediction."""
+def predict_clips(model: Model, fold: int, features: Features) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predict the clips of a fold; returns one row per segment and one per clip, each with truth and prediction."""
     from stages.lib.model.batches import SegmentBatches  # imports Keras, which must not come before the model's backend
 
-    metadata, fold = model.metadata, model.metadata.split.test
+    metadata = model.metadata
     batches = SegmentBatches(features, [fold], make_segmenter(metadata), batch_size=SEGMENTS_PER_BATCH)
     bar = progress(range(len(batches)), total=len(batches), desc=f"evaluate {metadata.name}", unit="batches")
     probabilities = np.concatenate([model.predict(batches[i][0]) for i in bar])
@@ -117,12 +118,12 @@ def add_probabilities(table: pd.DataFrame, probabilities: np.ndarray, classes: l
 
 
 def detect_in_soundscapes(
-    model: Model, features: Features, audio: Path, params: EvaluateParams
+    model: Model, fold: int, features: Features, audio: Path, params: EvaluateParams
 ) -> list[tuple[Soundscape, list[Event]]]:
-    """Build soundscapes of the model's test fold; returns each with the events that the model detects in it."""
+    """Build soundscapes of a fold; returns each with the events that the model detects in it."""
     if not params.n_soundscapes:
         return []
-    sr, fold = model.metadata.featurize.sr, model.metadata.split.test
+    sr = model.metadata.featurize.sr
     soundscapes = build_soundscapes(
         features.clips([fold]),
         lambda clip: load_mono(audio / clip, sr),

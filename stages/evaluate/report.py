@@ -19,6 +19,7 @@ from stages.evaluate.event_scores import COLLAR_S, METHODS, SEGMENT_S
 from stages.evaluate.plots import PICTURES, SOUNDSCAPE
 from stages.evaluate.published import Protocol, differences, find_protocol
 from stages.evaluate.scores import Results
+from stages.evaluate.unknown import CONFIDENT, LEVELS_DB, METRICS
 from stages.lib.audio import load_mono
 from stages.lib.core.errors import AudioError
 from stages.lib.features.store import Features
@@ -28,6 +29,7 @@ from stages.lib.split.folds import Split
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 N_CONFUSIONS = 15
 N_EXAMPLES = 24  # some 20 kB each
+N_UNKNOWN_CLASSES = 5
 LISTEN_S = 6.0  # seconds of a clip; UrbanSound8K's are at most 4, those of ESC-50 are 5
 LISTEN_SR = 22050  # Hz
 MEANINGS = {
@@ -121,6 +123,7 @@ def render_report(
         data=run.data,
         class_names=run.classes,
         n_folds=len(results.folds),
+        n_models=len(run.models),
         cards=_cards(results),
         tested=_tested(results),
         scores=[_score_row(row) for row in results.scores.to_dict("records")],
@@ -134,6 +137,7 @@ def render_report(
         confusions=[row | {"share": f"{row['share']:.0%}"} for row in confusions.to_dict("records")],
         events=[_event_row(row) for row in evaluation.soundscape_classes.to_dict("records") if row["n_events"]],
         event_scores=_event_scores(evaluation.metrics),
+        unknown=_unknown(evaluation),
         soundscape=_data_uri("image/png", soundscape.read_bytes()),
         examples=[_example(row, load) for row in choose_examples(evaluation.misclassifications).to_dict("records")],
         n_misclassified=len(evaluation.misclassifications),
@@ -239,6 +243,23 @@ def _event_scores(metrics: dict[str, float]) -> list[dict[str, str]]:
 
 def _event_row(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"name": row["class"]} | {f"{name}_f1": _number(row[f"{name}_f1"]) for name in METHODS}
+
+
+def _unknown(evaluation: Evaluation) -> dict[str, Any]:
+    """How many unknown sounds of each kind there are, how often they are named, and as what."""
+    named = evaluation.unknown_named
+    shares = named.pivot_table(index="min_confidence", columns="kind", values="named")
+    as_class = evaluation.unknown[evaluation.unknown["confidence"] >= CONFIDENT].groupby("kind")["class"]
+    return {
+        "n": dict.fromkeys(METRICS, 0) | named.groupby("kind")["n_recordings"].first().to_dict(),
+        "levels": LEVELS_DB,
+        "confident": f"{CONFIDENT:.0%}",
+        "shares": [
+            {"least": f"{least:.0%}" if least else "any", **{kind: _number(share, True) for kind, share in row.items()}}
+            for least, row in zip(shares.index, shares.to_dict("records"), strict=True)
+        ],
+        "classes": {kind: list(names.value_counts().head(N_UNKNOWN_CLASSES).items()) for kind, names in as_class},
+    }
 
 
 def _class_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from stages.lib.model.metadata import ModelMetadata
 PAUSE_S = (1.0, 3.0)  # seconds between two clips, and before the first: room to tell where one ends
 FADE_S = 0.01
 TRIM_DB = -60.0  # re the peak of a clip
-LOWEST_HZ = 20.0  # of the pink noise
+PINK = 1.0  # exponent
+LOWEST_HZ = 20.0  # below, the power of the noise stays the same
 SILENT_DB = -50.0  # re full scale, of the noise where no clip sets its level
 
 
@@ -53,7 +54,7 @@ class Soundscape:
     @property
     def reference(self) -> list[Span]:
         """The events that there are to detect."""
-        return [Span(placed.start_s, placed.end_s, placed.label) for placed in self.placed]
+        return to_spans(self.placed)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def build_soundscapes(
                 break
             parts.append(_Part(at, clip, label, y, round(rng.uniform(*snr_db), 1)))
             at, n_silent = at + len(y) + _draw_pause(rng, sr), 0
-        yield _mix(parts, pink_noise(n_samples, sr, rng), sr, snr_db)
+        yield _mix(parts, coloured_noise(n_samples, sr, rng, PINK), sr, snr_db)
 
 
 def take_turns(clips: pd.DataFrame, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
@@ -117,10 +118,13 @@ def trim(y: np.ndarray) -> np.ndarray:
     return y[loud[0] : loud[-1] + 1] if len(loud) else y[:0]
 
 
-def pink_noise(n_samples: int, sr: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise whose power falls by 3 dB an octave from `LOWEST_HZ` on, of mean power 1; float64 of shape (n_samples,)."""
+def coloured_noise(n_samples: int, sr: int, rng: np.random.Generator, exponent: float) -> np.ndarray:
+    """Noise whose power falls with frequency to the power of `exponent` from `LOWEST_HZ` on, of mean power 1.
+
+    0 is white, 1 pink (-3 dB per octave), 2 brown (-6 dB per octave). Returns float64 of shape (n_samples,).
+    """
     spectrum = np.fft.rfft(rng.standard_normal(n_samples))
-    spectrum /= np.sqrt(np.maximum(np.fft.rfftfreq(n_samples, 1 / sr), LOWEST_HZ))
+    spectrum /= np.maximum(np.fft.rfftfreq(n_samples, 1 / sr), LOWEST_HZ) ** (exponent / 2)
     noise = np.fft.irfft(spectrum, n=n_samples)
     return noise / np.sqrt(np.mean(noise**2))
 
@@ -161,6 +165,11 @@ def _fade(n_samples: int, sr: int) -> np.ndarray:
     return np.concatenate([edge, np.ones(n_samples - 2 * n), edge[::-1]])
 
 
-def named_events(events: Sequence[Event]) -> list[Span]:
+def named_events(events: Sequence[Event]) -> list[Event]:
     """The events that name a class; an unsure one claims none."""
-    return [Span(event.start_s, event.end_s, event.label) for event in events if not event.is_unsure]
+    return [event for event in events if not event.is_unsure]
+
+
+def to_spans(events: Sequence[Event] | Sequence[Placed]) -> list[Span]:
+    """The events as what `stages.evaluate.event_scores` counts."""
+    return [Span(event.start_s, event.end_s, event.label) for event in events]

@@ -15,8 +15,10 @@ from stages.evaluate.predictions import add_probabilities
 from stages.lib.core.errors import DataError, ModelError
 from stages.lib.core.files import read_json, write_json
 from stages.lib.features.store import INDEX_COLUMNS
-from stages.lib.model.archive import METADATA_MEMBER
+from stages.lib.inference.runtime import Model
+from stages.lib.model.archive import METADATA_MEMBER, read_metadata
 from stages.lib.model.metadata import dump_metadata
+from stages.lib.model.segments import make_segmenter
 
 CLASSES = ["low", "high"]
 FEATURIZE = VALUES["featurize"] | {"sr": 8000, "hop_length": 80, "n_mels": 4, "fmin": 0.0, "fmax": 4000.0}
@@ -71,6 +73,13 @@ def run(tmp_path, params):
     evaluate.main([*arguments, f"--published={ROOT / 'data/published.yaml'}"])
 
 
+def test_an_absent_folder_of_unknown_sounds_is_named_before_anything_is_predicted(features, tmp_path, small_params):
+    write_model(tmp_path / "models")
+    params = small_params | {"evaluate": small_params["evaluate"] | {"unknown": str(tmp_path / "street")}}
+    with pytest.raises(DataError, match=r"evaluate\.unknown: .*street: no such folder; name one, or data/unknown for"):
+        run(tmp_path, params)
+
+
 REFUSED_MODELS = {
     "other classes": (
         {"classes": ["high", "low"]},
@@ -116,11 +125,23 @@ def test_missing_features_are_named(tmp_path, small_params):
         run(tmp_path, small_params)
 
 
-def test_a_model_on_everything_gives_empty_tables_pictures_and_a_page(features, tmp_path, small_params):
-    """No network is loaded for it; each file that DVC plots is there all the same."""
+def undecided(path):
+    """A model that gives each class the same probability."""
+    metadata = read_metadata(path)
+    shape = make_segmenter(metadata).length, metadata.featurize.n_mels
+    return Model(path, metadata, *shape, score=lambda segments: np.full((len(segments), 2), 0.5, np.float32))
+
+
+def test_a_model_on_everything_gives_empty_tables_pictures_and_a_page(
+    features, tmp_path, small_params, monkeypatch, capsys
+):
+    """It has no clips to be scored on, only unknown sounds; each file that DVC plots is there all the same."""
+    monkeypatch.setattr(evaluate, "open_model", undecided)
     write_model(tmp_path / "models", name="all", split={"train": [1, 2], "validation": None, "test": None})
     run(tmp_path, small_params)
-    assert read_json(tmp_path / "metrics.json") == {"n_clips": 0, "n_folds": 0}
+    assert read_json(tmp_path / "metrics.json") == {"n_clips": 0, "n_folds": 0, "noise_confident_rate": 0.0}
+    assert set(pd.read_csv(tmp_path / "plots/unknown.csv")["model"]) == {"all"}
+    assert "unknown sounds that are named with 90% or more: 0% of noise\n" in capsys.readouterr().out
     for table in (
         "predictions",
         "scores",

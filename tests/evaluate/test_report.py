@@ -31,11 +31,18 @@ from stages.evaluate.predictions import SOUNDSCAPE_COLUMNS, FoldPredictions
 from stages.evaluate.published import differences, find_protocol, read_published
 from stages.evaluate.report import LISTEN_S, LISTEN_SR, N_EXAMPLES, Run, choose_examples, encode_mp3, render_report
 from stages.evaluate.scores import EvaluateParams, count_confusions, score
+from stages.evaluate.unknown import UNKNOWN_COLUMNS
 from stages.lib.core.errors import AudioError, DataError
 from stages.lib.plotting import save_figure
 
 PARAMS = EvaluateParams(
-    n_bootstrap=20, calibration_bins=10, n_soundscapes=0, soundscape_s=6.0, soundscape_snr_db=[6.0, 20.0], seed=1
+    n_bootstrap=20,
+    calibration_bins=10,
+    n_soundscapes=0,
+    soundscape_s=6.0,
+    soundscape_snr_db=[6.0, 20.0],
+    unknown="",
+    seed=1,
 )
 NAMES = ["siren", "<b>dog & bark</b>", "car_horn"]  # a class may be called anything
 DATA = {"name": "sample", "title": "Sample (synthetic)", "synthetic": True, "licence": "CC0-1.0", "citation": None}
@@ -78,7 +85,16 @@ def load_tone(clip):
     return np.sin(np.arange(10 * LISTEN_SR) / 10).astype(np.float32)
 
 
-def evaluate_table(predictions, classes=NAMES, counts=None):
+def unknown_sounds(*rows, model="fold_1"):
+    """Rows of `unknown.csv`: kind, recording, class and confidence."""
+    table = pd.DataFrame(rows, columns=["kind", "recording", "class", "confidence"])
+    return table.assign(model=model, named_s=1.0, unsure_s=0.0)[UNKNOWN_COLUMNS]
+
+
+UNKNOWN = unknown_sounds(("noise", "white -20 dB", "siren", 0.95), ("noise", "pink -20 dB", "", 0.0))
+
+
+def evaluate_table(predictions, classes=NAMES, counts=None, unknown=None):
     """The evaluation of a table of clips, each of which is its own segment; `counts` are those of soundscapes."""
     folds = [
         FoldPredictions(
@@ -92,13 +108,13 @@ def evaluate_table(predictions, classes=NAMES, counts=None):
         )
         for fold, rows in predictions.groupby("fold")
     ]
-    return evaluate(folds, classes, PARAMS)
+    return evaluate(folds, [UNKNOWN] if unknown is None else [unknown], classes, PARAMS)
 
 
-def render(predictions, data=DATA, classes=NAMES, models=None, pictures=(), load=load_tone, counts=None):
+def render(predictions, data=DATA, classes=NAMES, models=None, pictures=(), load=load_tone, counts=None, unknown=None):
     models = models or [model(1), model(2, train=(1,))]
     run = Run(data, classes, len(predictions), [1, 2], models)
-    evaluation = evaluate_table(predictions, classes, counts)
+    evaluation = evaluate_table(predictions, classes, counts, unknown)
     soundscape = ROOT / "metrics/evaluate/confusion.png"  # any picture will do
     protocols = read_published(ROOT / "data/published.yaml")
     return render_report(run, evaluation, pictures, soundscape, load, protocols, "0123abcd")
@@ -117,6 +133,29 @@ def test_without_soundscapes_the_page_says_so():
     section = render(generate()).split('<h2 id="soundscapes">')[1].split("<h2")[0]
     assert "This run has none." in section
     assert "<img" not in section
+
+
+def section(page, name):
+    """The words of one section of a page, with its heading."""
+    _, after = page.split(f'<h2 id="{name}">')
+    return " ".join(Page(f"<h2>{after.split('<h2')[0]}").text.split())
+
+
+def test_unknown_sounds_are_listed_by_kind_and_confidence():
+    recordings = [("recordings", "a.wav", NAMES[1], 0.99), ("recordings", "b.wav", "siren", 0.6)]
+    text = section(render(generate(), unknown=pd.concat([UNKNOWN, unknown_sounds(*recordings)])), "unknown")
+    assert "confidence of at least noise (2) recordings (2) any 50.0% 100.0% 50% 50.0% 100.0%" in text
+    assert "70% 50.0% 50.0%" in text
+    assert "95% 50.0% 50.0%" in text
+    assert "Recordings: those of the folder evaluate.unknown ." in text
+    assert f"Named with 90% or more, of recordings: {NAMES[1]} (1)" in text
+    assert "Named with 90% or more, of noise: siren (1)" in text
+
+
+def test_a_page_without_recordings_of_other_sounds_says_so(sample_page):
+    text = section(sample_page, "unknown")
+    assert "No recordings of other sounds were given ( evaluate.unknown )" in text
+    assert "recordings (" not in text
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,12 +88,16 @@ def test_scores_of_a_fold_leave_out_classes_that_it_does_not_have():
     assert table.loc[2, "macro_f1"] == pytest.approx(2 / 3)
 
 
-PARAMS = EvaluateParams(
-    n_bootstrap=4000, calibration_bins=10, n_soundscapes=0, soundscape_s=6.0, soundscape_snr_db=[6.0, 20.0], seed=1
-)
 FEW = EvaluateParams(
-    n_bootstrap=50, calibration_bins=10, n_soundscapes=0, soundscape_s=6.0, soundscape_snr_db=[6.0, 20.0], seed=1
+    n_bootstrap=50,
+    calibration_bins=10,
+    n_soundscapes=0,
+    soundscape_s=6.0,
+    soundscape_snr_db=[6.0, 20.0],
+    unknown="",
+    seed=1,
 )
+PARAMS = dataclasses.replace(FEW, n_bootstrap=4000)
 
 
 def random_predictions(n=300, n_folds=3, classes=CLASSES, seed=3):

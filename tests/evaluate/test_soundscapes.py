@@ -12,11 +12,13 @@ from stages.evaluate.event_scores import count_events, summarise
 from stages.evaluate.soundscapes import (
     FADE_S,
     PAUSE_S,
+    PINK,
     Span,
     build_soundscapes,
+    coloured_noise,
     named_events,
-    pink_noise,
     take_turns,
+    to_spans,
     trim,
 )
 from stages.lib.core.labels import UNSURE
@@ -124,11 +126,14 @@ def test_very_short_clips_are_faded_all_the_same():
     assert soundscape.placed
 
 
-def test_pink_noise_falls_by_3_db_an_octave():
-    power = np.abs(np.fft.rfft(pink_noise(1 << 18, SR, np.random.default_rng(0)))) ** 2
+@pytest.mark.parametrize(("exponent", "octave_db"), [(0.0, 0.0), (PINK, -3.01), (2.0, -6.02)])
+def test_coloured_noise_has_mean_power_1_and_falls_with_frequency(exponent, octave_db):
+    noise = coloured_noise(1 << 18, SR, np.random.default_rng(0), exponent)
+    assert np.mean(noise**2) == pytest.approx(1)
+    power = np.abs(np.fft.rfft(noise)) ** 2
     hz = np.fft.rfftfreq(1 << 18, 1 / SR)
     octaves_db = [10 * np.log10(power[(hz >= low) & (hz < 2 * low)].mean()) for low in (100, 200, 400, 800, 1600)]
-    assert np.diff(octaves_db) == pytest.approx(-3.01, abs=0.3)
+    assert np.diff(octaves_db) == pytest.approx(octave_db, abs=0.3)
 
 
 def test_trim_keeps_what_is_within_60_db_of_the_peak():
@@ -139,7 +144,7 @@ def test_trim_keeps_what_is_within_60_db_of_the_peak():
 
 def test_being_unsure_claims_nothing():
     events = [Event(0.0, 1.0, UNSURE, 0.3, is_unsure=True), Event(1.0, 2.0, "dog", 0.9)]
-    assert named_events(events) == [Span(1.0, 2.0, "dog")]
+    assert to_spans(named_events(events)) == [Span(1.0, 2.0, "dog")]
 
 
 def test_a_model_that_knows_its_tones_is_right_in_soundscapes():
@@ -148,7 +153,8 @@ def test_a_model_that_knows_its_tones_is_right_in_soundscapes():
     # Soft, since loud noise would be a low tone to the model.
     soundscapes = build(clips, lambda clip: load_tone(clip) / 100, n=6, snr_db=(20.0, 20.0))
     counts = [
-        count_events(s.reference, named_events(detect(s.y, tone_model(), sr=SR)), list(TONES_HZ)) for s in soundscapes
+        count_events(s.reference, to_spans(named_events(detect(s.y, tone_model(), sr=SR))), list(TONES_HZ))
+        for s in soundscapes
     ]
     classes, scores = summarise({3: sum(counts)})
     assert classes["n_events"].sum() >= 12

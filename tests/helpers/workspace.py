@@ -120,7 +120,10 @@ def run_small(folder: Path, small_params: dict) -> None:
         **{key: small_params[key] for key in ("featurize", "split", "segment", "augment", "train", "evaluate")}
     )
     workspace.set_params(
-        fetch=fetch, train={"epochs": 2, "weights": "data/weights/none.yaml"}, validate={"max_rejected_share": 0.5}
+        fetch=fetch,
+        train={"epochs": 2, "weights": "data/weights/none.yaml"},
+        validate={"max_rejected_share": 0.5},
+        evaluate={"unknown": "data/unknown"},
     )
     assert workspace.repro() == ALL
     workspace.commit()
