@@ -261,9 +261,11 @@ def plot_soundscape(example: SoundscapeExample | None, data: str) -> Figure:
         return _empty(f"{title}\n{data}", "there is no soundscape to show")
     soundscape, metadata = example.soundscape, example.metadata
     duration_s = len(soundscape.y) / metadata.featurize.sr
-    present = {event.label for event in soundscape.placed} | {event.label for event in example.estimated}
-    labels = [name for name in metadata.classes if name in present]
-    labels += [UNSURE] if UNSURE in present else []
+    # Doubt has a row of its own, also where an old model has a class of its name.
+    reference = [((event.label, False), event.start_s, event.end_s) for event in soundscape.placed]
+    estimated = [((event.label, event.is_unsure), event.start_s, event.end_s) for event in example.estimated]
+    present = {row for row, _, _ in reference + estimated}
+    labels = [row for row in [*((name, False) for name in metadata.classes), (UNSURE, True)] if row in present]
     figure = Figure(figsize=(10, 4.2 + 0.3 * len(labels)), layout="constrained")
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 0.6 + 0.3 * len(labels)))
     end_s = len(example.features) * metadata.featurize.frame_s
@@ -272,16 +274,12 @@ def plot_soundscape(example: SoundscapeExample | None, data: str) -> Figure:
     top.set_ylabel("coefficient" if metadata.kind == "mfcc" else "frequency (Hz)")
     if metadata.kind != "mfcc":
         set_hz_ticks(top, **metadata.featurize.mel_axis)
-    at = {name: len(labels) - 1 - i for i, name in enumerate(labels)}
-    for events, offset, color, name in (
-        (soundscape.placed, 0.05, INK, "reference"),
-        (example.estimated, -0.35, ACCENT, "estimated"),
-    ):
-        for i, label in enumerate(labels):
-            spans = [(event.start_s, event.end_s - event.start_s) for event in events if event.label == label]
+    for events, offset, color, name in ((reference, 0.05, INK, "reference"), (estimated, -0.35, ACCENT, "estimated")):
+        for i, label in enumerate(reversed(labels)):
+            spans = [(start_s, end_s - start_s) for row, start_s, end_s in events if row == label]
             once = name if i == 0 else "_"  # the legend leaves out what begins with an underscore
-            below.broken_barh(spans, (at[label] + offset, 0.3), color=color, label=once)
-    below.set_yticks(list(at.values()), list(at), fontsize=9)
+            below.broken_barh(spans, (i + offset, 0.3), color=color, label=once)
+    below.set_yticks(range(len(labels)), [name for name, _ in reversed(labels)], fontsize=9)
     below.set(xlabel="seconds", xlim=(0, duration_s), ylim=(-0.6, max(len(labels), 1) - 0.4))
     below.grid(axis="x", alpha=0.3)
     handles, names = below.get_legend_handles_labels()
