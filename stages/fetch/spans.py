@@ -21,7 +21,7 @@ import soundfile
 
 from stages.fetch.messages import count
 from stages.fetch.wav import clear_peak_time
-from stages.lib.audio import audio_blocks, open_audio
+from stages.lib.audio import open_audio
 from stages.lib.core.errors import AudioError, SourceError
 from stages.lib.core.files import check_space
 from stages.lib.core.parallel import parallel_map
@@ -102,8 +102,10 @@ def _seconds(text: str) -> float:
 def _is_as_long(path: Path, duration_s: float) -> bool:
     """Whether the header of the file says that it lasts `duration_s`; False where it has none that can be read."""
     try:
-        return bool(abs(soundfile.info(path).duration - duration_s) <= TOLERANCE_S)
-    except (soundfile.LibsndfileError, OSError):
+        with open_audio(path) as recording:
+            n_samples = recording.n_expected
+            return n_samples is not None and bool(abs(n_samples / recording.sr - duration_s) <= TOLERANCE_S)
+    except AudioError:
         return False
 
 
@@ -124,11 +126,14 @@ def cut_spans(spans: Mapping[str, Span], audio: Path) -> list[str]:
 def _n_bytes(path: Path, parts: Mapping[str, Span]) -> int:
     """About how many bytes the clips of a recording take; 0 where its header cannot be read."""
     try:
-        info = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError):
+        with open_audio(path) as recording:
+            sr, n_channels, n_samples = recording.sr, recording.n_channels, recording.n_expected
+            bits = BITS.get(recording.coding.split()[-1], 32)
+    except AudioError:
         return 0
-    duration_s = sum(min(span.end_s, info.duration) - min(span.start_s, info.duration) for span in parts.values())
-    return round(duration_s * info.samplerate) * info.channels * BITS.get(info.subtype, 32) // 8
+    end_s = np.inf if n_samples is None else n_samples / sr
+    duration_s = sum(min(span.end_s, end_s) - min(span.start_s, end_s) for span in parts.values())
+    return round(duration_s * sr) * n_channels * bits // 8
 
 
 def _cut_recording(task: tuple[Path, Mapping[str, Span], Path]) -> list[str]:
@@ -140,9 +145,9 @@ def _cut_recording(task: tuple[Path, Mapping[str, Span], Path]) -> list[str]:
     bits = 32
     try:
         with ExitStack() as stack, open_audio(path) as recording:
-            sr, bits = recording.samplerate, BITS.get(recording.subtype, 32)
+            sr, bits = recording.sr, BITS.get(recording.coding.split()[-1], 32)
             at = 0  # the first sample of the block
-            for block in audio_blocks(recording):
+            for block in recording.blocks():
                 for clip, span in list(left.items()):
                     first, last = round(span.start_s * sr) - at, round(span.end_s * sr) - at
                     if first < len(block):

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from stages.lib.audio import describe_loss
 from stages.lib.core.params import section
 from stages.validate.columns import Dataset
 
@@ -35,6 +36,7 @@ class ValidateParams:
     max_channels: Annotated[int, Field(ge=1)]
     silence_dbfs: Annotated[float, Field(lt=0)]
     max_clipped_share: Share
+    max_mixdown_loss_db: Annotated[float, Field(gt=0)]
     min_clips_per_class_and_fold: Annotated[int, Field(ge=0)]
     known_shared_sources: list[str]
     max_rejected_share: Share
@@ -158,7 +160,7 @@ CLIP_CHECKS = (
     ),
     Check(
         "undecodable",
-        "The file is audio in a format that libsndfile reads, without errors to its end.",
+        "The file is audio in a format that libsndfile or FFmpeg reads, without errors to its end.",
         _null("decode_error"),
         _text("decode_error"),
         UNUSABLE,
@@ -172,8 +174,8 @@ CLIP_CHECKS = (
     ),
     Check(
         "truncated",
-        "The file holds all that its header claims: a copy or a download that was cut is not the clip that was "
-        "labelled.",
+        "What can be decoded is the whole recording, as its header, the size of the file and the number of its frames "
+        "say: a copy or a download that was cut is not the clip that was labelled.",
         _null("missing"),
         _text("missing"),
     ),
@@ -257,6 +259,16 @@ CLIP_CHECKS = (
             {"column": "clipped_fraction", "max_value": params.max_clipped_share},
         ),
         lambda row: f"{row['clipped_fraction']:.2%} of the samples at full scale",
+    ),
+    Check(
+        "cancelling_channels",
+        "The sound is still there once the channels are averaged, as all that follows uses it: with one channel "
+        "inverted they cancel each other, and what is left is noise or nothing.",
+        lambda params, dataset: (
+            "ExpectColumnValuesToBeBetween",
+            {"column": "mixdown_loss_db", "max_value": params.max_mixdown_loss_db},
+        ),
+        lambda row: describe_loss(row["mixdown_loss_db"]),
     ),
 )
 

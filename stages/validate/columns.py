@@ -17,6 +17,10 @@ from stages.lib.core.files import read_json
 
 CLIP_COLUMNS = ["clip", "class", "class_id", "fold", "source", "salience", "start_s", "end_s"]
 PROBED_COLUMNS = ["duration_s", "sample_rate_hz", "n_channels", "n_samples", "subtype", "peak", "rms"]
+NUMBERS = [
+    "sample_rate_hz", "n_channels", "n_samples", "peak", "rms", "swing", "clipped_fraction", "mixdown_loss_db",
+    "n_not_finite",
+]  # fmt: skip
 ACCEPTED_COLUMNS = [*(name for name in CLIP_COLUMNS if name != "class_id"), *PROBED_COLUMNS]
 
 
@@ -147,19 +151,11 @@ def probed_columns(probes: pd.DataFrame, span_s: pd.Series) -> pd.DataFrame:
     """The columns that follow from the fields of `Probe`, one row per clip, and from the length in the metadata.
 
     `PROBED_COLUMNS`, the errors and `digest` as they are, `excess_s` (over the metadata), `level_dbfs` (half the swing
-    in dB of full scale, so that a constant offset does not count), `is_constant`, `clipped_fraction`, `n_not_finite`.
+    in dB of full scale, so that a constant offset does not count), `is_constant`, `clipped_fraction`,
+    `mixdown_loss_db`, `n_not_finite`.
     """
     columns = probes.copy()
-    for name in (
-        "sample_rate_hz",
-        "n_channels",
-        "n_samples",
-        "peak",
-        "rms",
-        "swing",
-        "clipped_fraction",
-        "n_not_finite",
-    ):
+    for name in NUMBERS:
         columns[name] = columns[name].astype(float)
     columns["duration_s"] = (columns["n_samples"] / columns["sample_rate_hz"]).where(columns["n_samples"] > 0)
     columns["excess_s"] = columns["duration_s"] - span_s

@@ -5,29 +5,20 @@ Nothing is rejected here and nothing raises: what is wrong with a file comes bac
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from stages.lib.audio import audio_blocks, open_audio
+from stages.lib.audio import Recording, open_audio
 from stages.lib.core.errors import AudioError
 from stages.lib.core.parallel import parallel_map
 
 # The largest value that a coding holds, where it is not that of 16 bits (one step of it below 1).
 FULL_SCALE = {"PCM_U8": 127 / 128, "PCM_S8": 127 / 128, "ULAW": 32124 / 32768, "ALAW": 32256 / 32768}
 FULL_SCALE_16_BIT = 32767 / 32768
-
-# libsndfile cuts a claim that the file does not keep, and says so only in its log, as 'data : 88200 (should be 44100)'
-# with the chunk's name by container: RIFF, AIFF, AU, Wave64. RF64 keeps a count of samples apart.
-CLAIMED_BYTES = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-CLAIMED_SAMPLES = re.compile(r"frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
-LARGEST_OGG_PAGE = 27 + 255 + 255 * 255  # bytes: head, table of segments, segments
-STREAMED = (0xFFFFFFFF, 0x7FFFF000)  # what FFmpeg and SoX write as the size when they cannot know it: no claim at all
 
 
 @dataclass(frozen=True)
@@ -40,11 +31,12 @@ class Probe:
     n_channels: int | None = None
     n_samples: int | None = None  # per channel
     subtype: str | None = None  # container and coding as libsndfile calls them, such as "WAV PCM_16"
-    missing: str | None = None  # what the header claims and the file does not hold
+    missing: str | None = None  # what the file claims to hold and does not
     peak: float | None = None  # largest magnitude, 1 is full scale
     rms: float | None = None  # root of the mean square, over all channels
     swing: float | None = None  # half the distance of lowest and highest sample, of the channel where it is largest
     clipped_fraction: float | None = None  # of samples at full scale, 0 to 1
+    mixdown_loss_db: float | None = None  # by which averaging the channels lowers the level; None of one channel
     n_not_finite: int | None = None  # NaN and infinite samples
     digest: str | None = None  # of rate, channels and decoded samples: equal for the same sound in another container
 
@@ -66,8 +58,8 @@ def probe_file(path: Path) -> Probe:
     if problem := _file_error(path):
         return Probe(file_error=problem)
     try:
-        with open_audio(path) as file:
-            return _probe_open(file, path)
+        with open_audio(path) as recording:
+            return _probe_open(recording)
     except AudioError as error:
         return Probe(decode_error=str(error).removeprefix(f"{path.name}: "))
 
@@ -86,12 +78,13 @@ def _file_error(path: Path) -> str | None:
     return None if os.access(path, os.R_OK) else "no permission to read"
 
 
-def _probe_open(file: soundfile.SoundFile, path: Path) -> Probe:
-    full_scale = FULL_SCALE.get(file.subtype, FULL_SCALE_16_BIT)
-    digest = hashlib.blake2b(f"{file.samplerate} {file.channels} ".encode(), digest_size=16)
-    low, high = np.full(file.channels, np.inf), np.full(file.channels, -np.inf)
-    n_samples, n_clipped, n_not_finite, energy = 0, 0, 0, 0.0
-    for block in audio_blocks(file):  # float32, (n, n_channels)
+def _probe_open(recording: Recording) -> Probe:
+    n_channels = recording.n_channels
+    full_scale = FULL_SCALE.get(recording.coding.split()[-1], FULL_SCALE_16_BIT)
+    digest = hashlib.blake2b(f"{recording.sr} {n_channels} ".encode(), digest_size=16)
+    low, high = np.full(n_channels, np.inf), np.full(n_channels, -np.inf)
+    n_clipped, n_not_finite, energy = 0, 0, 0.0
+    for block in recording.blocks():  # float32, (n, n_channels)
         digest.update(block.data)
         finite = np.isfinite(block)
         if not finite.all():
@@ -102,43 +95,19 @@ def _probe_open(file: soundfile.SoundFile, path: Path) -> Probe:
         if max(-low.min(), high.max()) >= full_scale:
             n_clipped += int(np.count_nonzero(np.abs(block) >= full_scale))
         energy += float(np.square(block, dtype=np.float64).sum())
-        n_samples += len(block)
-    n_values = n_samples * file.channels
+    n_samples = recording.n_read
+    n_values = n_samples * n_channels
     return Probe(
-        sample_rate_hz=file.samplerate,
-        n_channels=file.channels,
+        sample_rate_hz=recording.sr,
+        n_channels=n_channels,
         n_samples=n_samples,
-        subtype=f"{file.format} {file.subtype}",
-        missing=_missing(file, path, n_samples),
+        subtype=recording.coding,
+        missing=recording.length_problem(n_samples),
         peak=float(max(0.0, -low.min(), high.max())) if n_samples else None,
         rms=float(np.sqrt(energy / n_values)) if n_samples else None,
         swing=float((high - low).max() / 2) if n_samples else None,
         clipped_fraction=n_clipped / n_values if n_samples else None,
+        mixdown_loss_db=recording.mixdown_loss_db,
         n_not_finite=n_not_finite,
         digest=digest.hexdigest() if n_samples else None,
     )
-
-
-def _missing(file: soundfile.SoundFile, path: Path, n_samples: int) -> str | None:
-    """What the header claims and the file does not hold, in words; None where all is there."""
-    log = file.extra_info
-    for pattern, unit in ((CLAIMED_BYTES, "bytes"), (CLAIMED_SAMPLES, "samples")):
-        for match in pattern.finditer(log):
-            claimed, found = sorted(map(int, match.groups()), reverse=True)
-            if claimed not in STREAMED and match.group(1 if unit == "bytes" else 2) == str(claimed):
-                return f"the header claims {claimed} {unit}, the file holds {found}"
-    if file.frames > n_samples:
-        return f"the header claims {file.frames} samples, {n_samples} can be decoded"
-    if file.format == "OGG" and _last_page_is_cut(path):
-        return "the last page is incomplete"
-    return None
-
-
-def _last_page_is_cut(path: Path) -> bool:
-    """Whether an Ogg file ends inside a page (RFC 3533): nothing else tells that it was cut, it is only shorter."""
-    with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - LARGEST_OGG_PAGE))
-        tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
-    lacing = page[27 : 27 + page[26]] if len(page) > 26 else b""
-    return len(page) < 27 or len(lacing) < page[26] or len(page) < 27 + len(lacing) + sum(lacing)

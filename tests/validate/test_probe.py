@@ -67,13 +67,13 @@ def test_channels(tmp_path: Path, n_channels: int):
         ("WAV", "PCM_16", "the header claims 32000 bytes, the file holds"),
         ("WAV", "IMA_ADPCM", "the header claims .* bytes"),
         ("WAVEX", "PCM_24", "the header claims 48000 bytes"),
-        ("RF64", "PCM_16", "the header claims 16000 samples"),
+        ("RF64", "PCM_16", "the header claims 32000 bytes"),
         ("W64", "PCM_16", "the header claims .* bytes"),
         ("AIFF", "PCM_16", "the header claims .* bytes"),
         ("AU", "PCM_16", "the header claims 32000 bytes"),
         ("FLAC", "PCM_16", "lost sync"),
         ("OGG", "VORBIS", "the last page is incomplete"),
-        ("MP3", "MPEG_LAYER_III", "the header claims 16000 samples"),
+        ("MP3", "MPEG_LAYER_III", "the header claims 2.0 s, 1.3 s can be decoded"),
     ],
 )
 def test_truncated(tmp_path: Path, container: str, coding: str, error: str):
@@ -88,9 +88,13 @@ def test_truncated(tmp_path: Path, container: str, coding: str, error: str):
     [
         (2000, None),
         (2002, "the header claims 2002 bytes, the file holds 2000"),
-        (0x7FFFFFFE, "the header claims 2147483646 bytes, the file holds 2000"),
+        (0x7FFFEFFE, "the header claims 2147479550 bytes, the file holds 2000"),
         (0xFFFFFFFF, None),  # FFmpeg writing into a pipe
+        (0xFFFFFFFF - 36, None),  # the same for the size of the whole file
         (0x7FFFF000, None),  # SoX doing so
+        (0x80000000, None),  # arecord, until it is stopped properly
+        (0x7FFFFFFE, None),  # arecord with samples of three bytes
+        (0, None),  # GStreamer and others doing so
     ],
 )
 def test_claims_of_a_wav_header(tmp_path: Path, claim: int, missing: str | None):

@@ -25,7 +25,7 @@ from stages.commands.predict.formats import CSV_HEAD, audacity_labels, csv_line,
 from stages.commands.predict.live import check_stdin, read_stdin
 from stages.commands.predict.options import LIVE, MODELS, parse_args
 from stages.commands.predict.pcm import PcmDecoder
-from stages.lib.audio import audio_blocks, open_audio
+from stages.lib.audio import Recording, open_audio
 from stages.lib.core.errors import AudioError, run
 from stages.lib.inference.detect import StreamDetector
 from stages.lib.inference.events import Event, by_start
@@ -119,10 +119,13 @@ def describe(model: Model, revision: str | None) -> str:
 
 
 def detect_file(path: Path, model: Model, args: argparse.Namespace) -> None:
-    """Print the events of one file, and write what else was asked for. Raises `AudioError` where it cannot be read."""
-    with open_audio(path) as file:
-        detector, picture = make_detector(model, file.samplerate, args)
-        events = detector.detect(with_bar(audio_blocks(file), file.samplerate, file.frames, path.name))
+    """Print the events of one file, and write what else was asked for.
+
+    Raises `AudioError` where it cannot be read, and after all is printed where only a part of it could.
+    """
+    with open_audio(path) as recording:
+        detector, picture = make_detector(model, recording.sr, args)
+        events = detector.detect(with_bar(recording, path.name))
     if args.json or args.csv:
         line = json_line if args.json else csv_line
         for event in events:
@@ -131,6 +134,8 @@ def detect_file(path: Path, model: Model, args: argparse.Namespace) -> None:
         print(table(printable(str(path)), events, detector.duration_s))
     sys.stdout.flush()
     write_extras(detector, picture, events, path.name, args)
+    if problem := recording.problem():
+        raise AudioError(f"{problem}; the events are those of what could be read")
 
 
 def detect_live(model: Model, args: argparse.Namespace) -> None:
@@ -167,19 +172,19 @@ def make_detector(
     return make(on_frames=picture.features.add, on_rows=picture.probabilities.add), picture
 
 
-def with_bar(blocks: Iterator[np.ndarray], sr: int, n_samples: int, name: str) -> Iterator[np.ndarray]:
-    """The same blocks; where there are many, with a bar of the seconds that they hold."""
-    if n_samples < LONG_S * sr:
-        yield from blocks
+def with_bar(recording: Recording, name: str) -> Iterator[np.ndarray]:
+    """The blocks of the recording; where there may be many, with a bar of the seconds that they hold."""
+    sr, n_expected = recording.sr, recording.n_expected
+    if n_expected is not None and n_expected < LONG_S * sr:
+        yield from recording.blocks()
         return
     from stages.lib.core.progress import progress
 
-    with progress(total=round(n_samples / sr), desc=printable(name), unit="seconds") as bar:
-        n_read = 0
-        for block in blocks:
+    total = None if n_expected is None else round(n_expected / sr)
+    with progress(total=total, desc=printable(name), unit="seconds") as bar:
+        for block in recording.blocks():
             yield block
-            bar.update((n_read + len(block)) // sr - n_read // sr)
-            n_read += len(block)
+            bar.update(recording.n_read // sr - (recording.n_read - len(block)) // sr)
 
 
 def write_extras(

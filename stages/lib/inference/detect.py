@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.lib.audio import audio_blocks, open_audio
+from stages.lib.audio import open_audio
 from stages.lib.core.errors import AudioError
 from stages.lib.inference.events import Event, EventFinder, EventSettings, by_start
 from stages.lib.inference.runtime import Model
@@ -109,9 +109,9 @@ def detect(
     probability that is not finite.
     """
     if isinstance(recording, Path):
-        with open_audio(recording) as file:
-            detector = StreamDetector(model, file.samplerate, settings=settings, step_s=step_s)
-            return detector.detect(audio_blocks(file))
+        with open_audio(recording) as opened:
+            detector = StreamDetector(model, opened.sr, settings=settings, step_s=step_s)
+            return detector.detect(opened.blocks())
     if sr is None:
         raise TypeError("detect: samples need their rate, sr=")
     if not np.issubdtype(recording.dtype, np.floating):

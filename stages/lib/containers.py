@@ -1,0 +1,139 @@
+"""How much sound a file holds by its own structure, without decoding it: what the decoded length is held against.
+
+Only what the decoders do not say themselves: the chunks of RIFF (Microsoft and IBM 1991; RF64 in EBU Tech 3306), the
+pages of Ogg (RFC 3533), and whether an MPEG stream begins with a frame that counts the others.
+"""
+
+import os
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+PAGE = 4096  # bytes that recorders pad by, or fall short of a round number by
+
+# libsndfile cuts a claim that the file does not keep, and says so only in its log, as 'data : 88200 (should be 44100)'
+# with the chunk's name by container: AIFF, AU, Wave64.
+LOGGED_CLAIM = re.compile(r"^\s*(?:SSND|Data Size|data|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class RiffData:
+    """The samples of a WAV file: where they are, and what its header says of them."""
+
+    claimed: int | None  # bytes; None where the size is a placeholder, which a recorder writes before it knows better
+    available: int  # bytes between the start of the samples and the end of the file
+    unexplained: int  # bytes behind the samples that belong to no chunk
+
+    @property
+    def problem(self) -> str | None:
+        """In which way the header and the size of the file disagree, or None."""
+        if self.claimed is None:
+            return None
+        if self.claimed > self.available:
+            return f"the header claims {self.claimed} bytes, the file holds {self.available}"
+        if self.unexplained >= PAGE:
+            return (
+                f"the header claims {self.claimed} bytes, but {self.unexplained} more follow; a WAV file over 4 GB "
+                "cannot say its length, convert it with 'ffmpeg -ignore_length 1 -i IN.wav OUT.flac'"
+            )
+        return None
+
+
+def riff_data(path: Path) -> RiffData | None:
+    """Walk the chunks of a WAV file (RIFF, RIFX, RF64); None where it is none, or has no samples."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        form, _, kind = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
+        if form not in (b"RIFF", b"RIFX", b"RF64", b"BW64") or kind != b"WAVE":
+            return None
+        head = ">4sI" if form == b"RIFX" else "<4sI"
+        size_64 = None
+        while len(content := file.read(8)) == 8:
+            name, size = struct.unpack(head, content)
+            at = file.tell()
+            if name == b"ds64":
+                size_64 = struct.unpack("<8xQ", file.read(16).ljust(16, b"\0"))[0]
+            if name == b"data":
+                if size_64 is not None and size == 0xFFFFFFFF:
+                    return RiffData(size_64, end - at, _unexplained(file, at + size_64, end, head))
+                rest = _unexplained(file, at + size, end, head)
+                return RiffData(None if _is_placeholder(size, rest) else size, end - at, rest)
+            file.seek(at + size + size % 2)
+    return None
+
+
+def _is_placeholder(size: int, unexplained: int) -> bool:
+    """Whether a data size says that it is unknown: 0 with samples behind it, or the largest that fits 31 or 32 bits.
+
+    FFmpeg writes 2^32 - 1 into a pipe, arecord 2^31, SoX 2^31 - 4096, others one of these less their header.
+    """
+    if size == 0:
+        return unexplained > 0
+    return size >= 2**32 - PAGE or 2**31 - PAGE <= size <= 2**31
+
+
+def _unexplained(file: BinaryIO, at: int, end: int, head: str) -> int:
+    """The bytes from `at` on that are no chunks; some writers leave out the byte that makes a length even."""
+    for start in (at + at % 2, at):
+        position = start
+        file.seek(position)
+        while len(content := file.read(8)) == 8:
+            name, size = struct.unpack(head, content)
+            if not all(32 <= byte < 127 for byte in name) or position + 8 + size > end:
+                break
+            position += 8 + size + size % 2
+            file.seek(position)
+        if position > start or position >= end:
+            return max(0, end - position)
+    return max(0, end - at)
+
+
+def logged_problem(log: str) -> str | None:
+    """The claim of a header that libsndfile corrected, read from its log; None where it corrected none."""
+    for match in LOGGED_CLAIM.finditer(log):
+        claimed, found = map(int, match.groups())
+        if claimed > found and claimed < 2**31 - PAGE:
+            return f"the header claims {claimed} bytes, the file holds {found}"
+    return None
+
+
+@dataclass(frozen=True)
+class OggPages:
+    """What the pages of an Ogg file say."""
+
+    n_links: int  # streams that follow each other, each with a header of its own
+    is_cut: bool  # the file ends inside a page
+
+
+def ogg_pages(path: Path) -> OggPages:
+    """Walk the pages of an Ogg file. Streams side by side, as sound with pictures, are one link."""
+    n_links, in_headers, is_cut = 0, False, True
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        while len(page := file.read(27)) == 27 and page.startswith(b"OggS"):
+            begins = bool(page[5] & 2)
+            n_links += begins and not in_headers
+            in_headers = begins
+            lacing = file.read(page[26])
+            position = file.seek(sum(lacing), os.SEEK_CUR)
+            is_cut = len(lacing) < page[26] or position > end
+            if position >= end:
+                return OggPages(n_links, is_cut)
+    return OggPages(n_links, len(page) > 0)
+
+
+def mpeg_is_counted(path: Path) -> bool:
+    """Whether an MPEG audio file begins with a frame that holds the number of its frames (Xing, Info or VBRI)."""
+    with path.open("rb") as file:
+        tag = file.read(10)
+        if tag.startswith(b"ID3") and len(tag) == 10:  # its length is four times seven bits
+            file.seek(10 + sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True)))
+        else:
+            file.seek(0)
+        start = file.read(PAGE)
+    at = max(start.find(b"Xing"), start.find(b"Info"))
+    return b"VBRI" in start or (at >= 0 and len(start) >= at + 8 and bool(start[at + 7] & 1))
