@@ -2,7 +2,10 @@
 
 in   `--features`   frames of featurize
      `--models`     `<split>.keras` of train; one without a test fold has nothing to be scored on
-     `--raw`        of fetch: `audio/`, for soundscapes and for the misclassified clips that the report plays
+     `--raw`        of fetch: `audio/`, for soundscapes and for the misclassified clips that the report plays, and
+                    `dataset.json`, which says where the sources come from
+     evaluate.unknown (of the parameters)
+                    a folder of recordings of no class
      `--training`   the learning curves of train, as tables
      `--published`  published results, see `stages.evaluate.published`
 out  `--metrics`    the numbers that runs are compared by: `n_clips`, `n_folds` and those of
@@ -30,12 +33,12 @@ from stages.evaluate.event_scores import COLLAR_S, SEGMENT_S
 from stages.evaluate.plots import draw_pictures
 from stages.evaluate.predictions import FoldPredictions, find_models, predict_fold
 from stages.evaluate.published import read_published
-from stages.evaluate.report import Run, write_report
+from stages.evaluate.report import ONE_PER_FILE, Run, write_report
 from stages.evaluate.scores import EvaluateParams
 from stages.evaluate.training_plots import read_curves
 from stages.evaluate.unknown import CONFIDENT, METRICS, detect_unknown, find_recordings
 from stages.lib.core.errors import run
-from stages.lib.core.files import atomic_directory, write_csv, write_json
+from stages.lib.core.files import atomic_directory, read_json, write_csv, write_json
 from stages.lib.core.params import load_params
 from stages.lib.features.store import open_features
 from stages.lib.inference.runtime import open_model
@@ -48,6 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     published = read_published(args.published)
     features = open_features(args.features)
     models = find_models(args.models, features)
+    sources = read_json(args.raw / "dataset.json").get("sources", "")
     curves = read_curves(args.training)
     recordings = find_recordings(Path(params.unknown))
     audio = args.raw / "audio"
@@ -59,14 +63,15 @@ def main(argv: list[str] | None = None) -> None:
         if metadata.split.test is not None:
             folds.append(predict_fold(model, metadata.split.test, features, audio, params))
     evaluation = evaluate(folds, unknown, features.classes, params)
+    described = Run.of(features, sources, [metadata for _, metadata in models])
 
     write_segments(args.segments, folds)
     write_json(args.metrics, evaluation.metrics)
     with atomic_directory(args.plots) as plots:
         write_tables(plots, evaluation)
-        draw_pictures(plots, evaluation, curves, features.facts["dataset"]["title"])
-        write_report(plots, Run.of(features, [metadata for _, metadata in models]), evaluation, audio, published)
-    print(closing_lines(evaluation, features.facts["dataset"]["title"], args.plots))
+        draw_pictures(plots, evaluation, curves, described.data["title"])
+        write_report(plots, described, evaluation, audio, published)
+    print(closing_lines(evaluation, described, args.plots))
 
 
 def write_segments(folder: Path, folds: list[FoldPredictions]) -> None:
@@ -76,13 +81,13 @@ def write_segments(folder: Path, folds: list[FoldPredictions]) -> None:
             write_csv(files / f"{fold.name}.csv", fold.segments.drop(columns=["fold", "truth", "predicted"]))
 
 
-def closing_lines(evaluation: Evaluation, data: str, plots: Path) -> str:
+def closing_lines(evaluation: Evaluation, described: Run, plots: Path) -> str:
     """The result, and where to look at it."""
     metrics = evaluation.metrics
     unknown = [f"{metrics[name]:.0%} of {kind}" for kind, name in METRICS.items() if name in metrics]
     where = f"evaluate: report in {plots / 'report.html'}; plots of several revisions: dvc plots diff"
     lines = [
-        f"evaluate: data: {data}",
+        f"evaluate: data: {described.data['title']}",
         where,
         f"evaluate: unknown sounds that are named with {CONFIDENT:.0%} or more: {', '.join(unknown)}",
     ]
@@ -94,6 +99,11 @@ def closing_lines(evaluation: Evaluation, data: str, plots: Path) -> str:
             f"F1 {metrics['soundscape_event_f1']:.3f} within {COLLAR_S:g} s, "
             f"{metrics['soundscape_intersection_f1']:.3f} by intersection, "
             f"{metrics['soundscape_segment_f1']:.3f} segment-based ({SEGMENT_S:g} s)"
+        )
+    if described.sources == ONE_PER_FILE:
+        lines.append(
+            "evaluate: each file counts as its own source; where several are parts of one recording, the accuracy "
+            "reads too high: set fetch.source_from"
         )
     lines.append(
         f"evaluate: test accuracy {metrics['accuracy']:.1%} of {metrics['n_clips']} clips "

@@ -54,25 +54,30 @@ EVENT_MEANINGS = {
 }
 
 
+ONE_PER_FILE = "one per file"  # of `sources` in dataset.json, where neither a table nor a name says more
+
+
 @dataclass(frozen=True)
 class Run:
     """What a report describes.
 
-    `models` are the metadata of the model files; `data` those of the features' dataset;
-    `n_clips` and `folds` the accepted clips and folds there are.
+    `data` is what the features say of the dataset, `sources` what fetch says about where the sources come from (key
+    `sources` of `dataset.json`); `n_clips` and `folds` are the accepted clips and folds there are; `models` is the
+    metadata of the model files.
     """
 
     data: dict[str, Any]
+    sources: str
     classes: list[str]
     n_clips: int
     folds: list[int]
     models: list[ModelMetadata]
 
     @classmethod
-    def of(cls, features: Features, models: list[ModelMetadata]) -> "Run":
+    def of(cls, features: Features, sources: str, models: list[ModelMetadata]) -> "Run":
         """The run that trained `models` on `features`."""
         n_clips = len(features.clips(features.folds))
-        return cls(features.facts["dataset"], features.classes, n_clips, features.folds, models)
+        return cls(features.facts["dataset"], sources, features.classes, n_clips, features.folds, models)
 
 
 def write_report(folder: Path, run: Run, evaluation: Evaluation, audio: Path, protocols: Sequence[Protocol]) -> None:
@@ -121,6 +126,7 @@ def render_report(
     validation = any(model.split.validation is not None for model in run.models)
     return environment.get_template(TEMPLATE.name).render(
         data=run.data,
+        one_source_per_file=run.sources == ONE_PER_FILE,
         class_names=run.classes,
         n_folds=len(results.folds),
         n_models=len(run.models),

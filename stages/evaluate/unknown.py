@@ -9,6 +9,7 @@ noise       white, pink and brown noise of `NOISE_S` at each of `LEVELS_DB`, gen
 recordings  the audio files of the folder `evaluate.unknown`, which should hold no sound of any class
 
 A recording is named where an event of a class is detected in it, and its confidence is that of the most confident one.
+Events of a class called `OTHER` are left out: for these sounds that name is right.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from stages.evaluate.scores import DECIMALS
 from stages.evaluate.soundscapes import PINK, coloured_noise, named_events
 from stages.lib.audio import open_audio
 from stages.lib.core.errors import AudioError, DataError
+from stages.lib.core.labels import OTHER
 from stages.lib.core.progress import progress
 from stages.lib.inference.detect import detect
 from stages.lib.inference.events import Event
@@ -82,7 +84,7 @@ def detect_unknown(model: Model, folder: Path, recordings: Sequence[Path], seed:
 
 
 def _summarise_events(kind: str, recording: str, events: list[Event]) -> dict[str, object]:
-    named = named_events(events)
+    named = [event for event in named_events(events) if event.label != OTHER]
     best = max(named, key=lambda event: event.confidence, default=None)
     return {
         "kind": kind,
@@ -90,7 +92,7 @@ def _summarise_events(kind: str, recording: str, events: list[Event]) -> dict[st
         "class": best.label if best else "",
         "confidence": best.confidence if best else 0.0,
         "named_s": round(sum(event.end_s - event.start_s for event in named), 3),
-        "unsure_s": round(sum(event.end_s - event.start_s for event in events if event not in named), 3),
+        "unsure_s": round(sum(event.end_s - event.start_s for event in events if event.is_unsure), 3),
     }
 
 

@@ -66,6 +66,7 @@ def run(tmp_path, params):
     curves.mkdir(parents=True, exist_ok=True)
     for score in ("loss", "accuracy"):
         (curves / f"{score}.tsv").write_text(f"step\t{score}\n1\t0.5\n")
+    write_json(tmp_path / "raw/dataset.json", {"sources": "one per file"})
     options = {"features": "features", "models": "models", "raw": "raw", "training": "training"}
     options |= {"segments": "segments", "metrics": "metrics.json", "plots": "plots"}
     arguments = [f"--{name}={tmp_path / path}" for name, path in options.items()]

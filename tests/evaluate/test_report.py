@@ -111,9 +111,19 @@ def evaluate_table(predictions, classes=NAMES, counts=None, unknown=None):
     return evaluate(folds, [UNKNOWN] if unknown is None else [unknown], classes, PARAMS)
 
 
-def render(predictions, data=DATA, classes=NAMES, models=None, pictures=(), load=load_tone, counts=None, unknown=None):
+def render(
+    predictions,
+    data=DATA,
+    classes=NAMES,
+    models=None,
+    pictures=(),
+    load=load_tone,
+    counts=None,
+    unknown=None,
+    sources="given by the table",
+):
     models = models or [model(1), model(2, train=(1,))]
-    run = Run(data, classes, len(predictions), [1, 2], models)
+    run = Run(data, sources, classes, len(predictions), [1, 2], models)
     evaluation = evaluate_table(predictions, classes, counts, unknown)
     soundscape = ROOT / "metrics/evaluate/confusion.png"  # any picture will do
     protocols = read_published(ROOT / "data/published.yaml")
@@ -156,6 +166,12 @@ def test_a_page_without_recordings_of_other_sounds_says_so(sample_page):
     text = section(sample_page, "unknown")
     assert "No recordings of other sounds were given ( evaluate.unknown )" in text
     assert "recordings (" not in text
+
+
+def test_a_page_warns_where_each_file_is_its_own_source(sample_page):
+    warning = "Each file counts as a source of its own,"
+    assert warning not in section(sample_page, "numbers")
+    assert warning in section(render(generate(), sources="one per file"), "numbers")
 
 
 @pytest.fixture(scope="module")

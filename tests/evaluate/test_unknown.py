@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from helpers.metadata import make_metadata
 from helpers.tone_model import SR, scene, tone_model
 from stages.evaluate.unknown import (
     CONFIDENCES,
@@ -92,6 +93,16 @@ def test_a_model_that_always_says_the_same_names_all_noise_but_what_is_as_soft_a
     summary, metrics = summarise_unknown(table)
     assert metrics == {"noise_confident_rate": pytest.approx(8 / 9, abs=1e-6)}
     assert summary["named"].tolist() == pytest.approx([8 / 9] * len(CONFIDENCES))
+
+
+def test_the_name_of_a_class_of_other_sounds_is_not_wrong(tmp_path):
+    model = tone_model(make_metadata(classes=["low", "other", "high"], calibration=None))
+
+    def score(segments):
+        return np.tile(np.array([0.01, 0.98, 0.01], np.float32), (len(segments), 1))
+
+    table = detect_unknown(replace(model, score=score), tmp_path, [], seed=1)
+    assert (table[["named_s", "unsure_s", "confidence"]] == 0).all(axis=None)
 
 
 def test_shares_are_counted_by_kind_and_confidence():

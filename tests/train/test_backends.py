@@ -48,6 +48,7 @@ def kill(self, epoch, logs):
 Checkpoint.on_epoch_end = kill
 train.main([*common, f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'plots'}",
             f"--checkpoints={out / 'checkpoints'}"])
+(out / "dataset.json").write_text("{}")
 evaluate.main([*common, f"--models={out / 'models'}", f"--raw={out}", f"--training={out / 'plots'}",
                "--published=data/published.yaml", f"--segments={out / 'segments'}",
                f"--metrics={out / 'metrics.json'}", f"--plots={out / 'evaluate'}"])

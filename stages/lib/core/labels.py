@@ -3,5 +3,8 @@
 UNSURE = "unsure"
 """What an event is called where something sounds and no class is certain enough."""
 
+OTHER = "other"
+"""By convention a class of other sounds: as the name of an unknown sound it is not wrong."""
+
 RESERVED_CLASSES = (UNSURE, "unknown")
 """Compared without regard to case. `fetch` refuses a dataset with such a class."""
