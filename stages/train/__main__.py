@@ -95,7 +95,7 @@ def read_scaler(path: Path, features: Features) -> Scaler:
     """Read a scaler and see that it fits the features."""
     try:
         with np.load(path) as arrays:
-            scaler = Scaler(arrays["mean"], arrays["deviation"])
+            scaler = Scaler(arrays["mean"], arrays["std"])
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run 'dvc repro scale'") from None
     if scaler.mean.shape != (features.n_mels,):

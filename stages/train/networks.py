@@ -175,7 +175,7 @@ def build_model(
     network = find_network(name)
     segments = x = keras.Input((n_frames, len(scaler.mean)), name="log_mel")
     if network.scaled:
-        x = layers.Normalization(mean=scaler.mean, variance=scaler.deviation**2)(x)
+        x = layers.Normalization(mean=scaler.mean, variance=scaler.std**2)(x)
     scores = network.scores(layers.Reshape((*x.shape[1:], 1))(x), n_classes)
     probabilities = layers.Softmax(dtype="float32")(scores)  # in full precision, whatever the rest computes with
     model = keras.Model(segments, probabilities, name=name)

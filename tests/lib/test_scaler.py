@@ -16,25 +16,25 @@ def frames(n, n_mels=5, seed=0):
 
 
 @pytest.mark.parametrize("sizes", [[100], [1, 99], [33, 0, 33, 34]])
-def test_one_pass_over_chunks_gives_mean_and_deviation_of_the_whole(sizes):
+def test_one_pass_over_chunks_gives_mean_and_std_of_the_whole(sizes):
     whole = frames(100)
     scaler = fit_scaler(ScaleParams("band"), np.split(whole, np.cumsum(sizes)[:-1]))
     np.testing.assert_allclose(scaler.mean, whole.mean(axis=0, dtype=np.float64), rtol=1e-6)
-    np.testing.assert_allclose(scaler.deviation, whole.std(axis=0, dtype=np.float64), rtol=1e-6)
-    assert scaler.mean.dtype == scaler.deviation.dtype == np.float32
+    np.testing.assert_allclose(scaler.std, whole.std(axis=0, dtype=np.float64), rtol=1e-6)
+    assert scaler.mean.dtype == scaler.std.dtype == np.float32
 
 
-def test_all_bands_may_share_one_mean_and_deviation():
+def test_all_bands_may_share_one_mean_and_std():
     whole = frames(100)
     scaler = fit_scaler(ScaleParams("all"), np.split(whole, 4))
     np.testing.assert_allclose(scaler.mean, np.full(5, whole.mean(dtype=np.float64)), rtol=1e-6)
-    np.testing.assert_allclose(scaler.deviation, np.full(5, whole.std(dtype=np.float64)), rtol=1e-6)
+    np.testing.assert_allclose(scaler.std, np.full(5, whole.std(dtype=np.float64)), rtol=1e-6)
 
 
 def test_a_band_that_never_changes_is_not_blown_up():
     whole = np.full((10, 2), -18.42, dtype=np.float32)
     whole[:, 1] = np.arange(10)
-    assert fit_scaler(ScaleParams("band"), [whole]).deviation[0] == 1
+    assert fit_scaler(ScaleParams("band"), [whole]).std[0] == 1
 
 
 def test_no_frames_is_an_error():
