@@ -13,6 +13,7 @@ import yaml
 from filelock import FileLock
 
 from helpers.repository import ROOT
+from helpers.tiny_network import TINY, register_tiny_network
 from helpers.tones import TONES_HZ, run_featurize
 from stages.lib.core.files import write_json
 
@@ -72,6 +73,13 @@ def small_params(params) -> dict:
         "unknown": str(ROOT / "data/unknown"),  # from any working directory
     }
     return changed
+
+
+@pytest.fixture(scope="session")
+def quick_params(small_params) -> dict:
+    """The same with a network of one convolution, where what is tested is around the network."""
+    register_tiny_network()
+    return small_params | {"train": small_params["train"] | {"model": TINY}}
 
 
 @pytest.fixture(scope="session")

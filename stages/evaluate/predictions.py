@@ -19,8 +19,9 @@ from stages.lib.inference.events import Event
 from stages.lib.inference.runtime import Model
 from stages.lib.inference.streaming import make_featurizer
 from stages.lib.model.archive import read_metadata
+from stages.lib.model.calibration import clip_probabilities
 from stages.lib.model.metadata import ModelMetadata
-from stages.lib.model.segments import average_segments, make_segmenter
+from stages.lib.model.segments import make_segmenter
 
 SEGMENTS_PER_BATCH = 128
 CLIP_COLUMNS = ["clip", "fold", "source", "salience", "duration_s"]
@@ -105,7 +106,7 @@ def predict_clips(model: Model, fold: int, features: Features) -> tuple[pd.DataF
     clips = batches.clips[CLIP_COLUMNS].assign(truth=batches.clips["class"])
     return (
         add_probabilities(segments, probabilities, metadata.classes),
-        add_probabilities(clips, average_segments(probabilities, clip_rows), metadata.classes),
+        add_probabilities(clips, clip_probabilities(probabilities, clip_rows), metadata.classes),
     )
 
 

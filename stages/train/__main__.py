@@ -9,7 +9,10 @@ out  `--models`    `<split>.keras`, see `stages.lib.model.archive`
                    evaluate draws; `validation.json`: accuracy and log loss of the clips of the validation folds, by
                    which settings are to be chosen, so that the test folds stay unseen; the means of several models
 
-`--checkpoints` holds what is under way, a folder a model, from which a training that was killed goes on. The stage
+A model on everything has no validation fold. It is calibrated on the predictions of models that each leave out one of
+the last `train.calibration_folds` folds and are otherwise trained as it is, with its scaler; they are not kept.
+
+`--checkpoints` holds work in progress, one folder per model, from which a training that was killed goes on. The stage
 removes its own when all its models are there; otherwise it may be deleted at any time.
 """
 
@@ -27,8 +30,9 @@ from stages.lib.core.params import load_params
 from stages.lib.features.store import Features, fold_file, open_features
 from stages.lib.model.archive import save_model
 from stages.lib.model.backend import start_backend
+from stages.lib.model.calibration import Calibration
 from stages.lib.model.segments import SegmentParams
-from stages.lib.split.folds import Split, SplitParams, make_splits
+from stages.lib.split.folds import Split, SplitParams, hold_out, make_splits
 from stages.lib.split.scaler import Scaler
 from stages.train.augment import AugmentParams
 from stages.train.recipe import TrainParams
@@ -46,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
 
     start_backend(params.backend)
     from stages.train.checkpoint import digest, locked  # these import Keras, which must not come before its backend
-    from stages.train.fit import model_metadata, train_model, validate_model
+    from stages.train.fit import calibrate_on, model_metadata, predict_fold, score_clips, train_model
     from stages.train.networks import find_network
 
     weights_path = Path(params.weights)
@@ -58,41 +62,48 @@ def main(argv: list[str] | None = None) -> None:
     )
 
     shutil.rmtree(args.plots, ignore_errors=True)
-    folders, scores = {}, []
+    folders, finished, scores = [], {}, []
     with ExitStack() as locks:
         for split in splits:
             scaler_path = args.scaler / f"{split.name}.npz"
             scaler = read_scaler(scaler_path, features)
-            metadata = model_metadata(params, augment, segment, features, split, scaler, pretrained)
-            inputs = [scaler_path, weights_path, *input_files(features, split)]
-            folder = args.checkpoints / digest(metadata.model_dump(), inputs)
-            locks.enter_context(locked(folder))
-            folders[split.name] = folder
-            model, curves = train_model(
-                params,
-                augment,
-                metadata,
-                features,
-                split,
-                scaler,
-                pretrained,
-                folder / "checkpoint.npz",
-                args.plots / split.name,
-            )
-            calibration, validation = validate_model(model, metadata, features, split)
-            scores.append(validation)
-            save_model(folder / "model.keras", model, metadata.model_copy(update={"calibration": calibration}))
-            print(closing_line(split, params, model.count_params(), curves))
+            held_out = []
+            for part in [*hold_out(split, params.calibration_folds), split]:
+                metadata = model_metadata(params, augment, segment, features, part, scaler, pretrained)
+                inputs = [scaler_path, weights_path, *input_files(features, part)]
+                folder = args.checkpoints / digest(metadata.model_dump(), inputs)
+                locks.enter_context(locked(folder))
+                folders.append(folder)
+                model, curves = train_model(
+                    params,
+                    augment,
+                    metadata,
+                    features,
+                    part,
+                    scaler,
+                    pretrained,
+                    folder / "checkpoint.npz",
+                    args.plots / part.name,
+                )
+                print(closing_line(part, params, model.count_params(), curves))
+                if part.validation is not None:
+                    held_out.append(predict_fold(model, metadata, features, part.validation))
+            scores += [score_clips(held_out)] if held_out else []
+            calibration = calibrate_on(held_out, features.classes) if held_out else None
+            if remark := calibration_remark(split, calibration):
+                print(remark)
+            finished[split.name] = folder / "model.keras"
+            save_model(finished[split.name], model, metadata.model_copy(update={"calibration": calibration}))
         with atomic_directory(args.models) as models:
-            for name, folder in folders.items():
-                shutil.copy(folder / "model.keras", models / f"{name}.keras")
+            for name, path in finished.items():
+                shutil.copy(path, models / f"{name}.keras")
         write_json(args.plots / "validation.json", pd.DataFrame(scores).mean().round(6).to_dict())
-        for folder in folders.values():
+        for folder in folders:
             shutil.rmtree(folder)
 
 
 def read_scaler(path: Path, features: Features) -> Scaler:
-    """Read a scaler and see that it fits the features."""
+    """Read a scaler. Raises `DataError` where it cannot be read or does not fit the features."""
     try:
         with np.load(path) as arrays:
             scaler = Scaler(arrays["mean"], arrays["std"])
@@ -118,6 +129,25 @@ def closing_line(split: Split, params: TrainParams, n_weights: int, curves: pd.D
     return (
         f"train: {split.name}: {params.model}, {n_weights / 1e6:.2f} million weights, {len(curves)} epochs on folds "
         f"{split.train}; accuracy of segments {last['accuracy']:.3f} in training{validation}"
+    )
+
+
+def calibration_remark(split: Split, calibration: Calibration | None) -> str | None:
+    """What a user must know about how sure the model is; None where it was calibrated and no limit was met."""
+    if calibration is None:
+        why = "split.validation is none" if split.test is not None else "train.calibration_folds is 0"
+        return f"train: {split.name}: not calibrated, since {why}: its confidences are those of the network"
+    if not calibration.limited:
+        return None
+    n_clips, folds = sum(calibration.n_clips.values()), ", ".join(map(str, calibration.folds))
+    if calibration.temperature == 1:
+        return (
+            f"train: {split.name}: all {n_clips} clips of fold {folds} are classified as they should be, which does "
+            "not show how sure the model may be; the temperature stays at 1"
+        )
+    return (
+        f"train: {split.name}: the temperature ran into its limit at {calibration.temperature:g}; do not rely on "
+        f"confidences, and compare training with validation on fold {folds}"
     )
 
 

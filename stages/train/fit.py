@@ -1,6 +1,7 @@
 """Training of one network."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from stages.lib.core.progress import progress
 from stages.lib.features.store import Features
 from stages.lib.model.backend import all_devices
 from stages.lib.model.batches import SegmentBatches
-from stages.lib.model.calibration import Calibration, calibrate
+from stages.lib.model.calibration import Calibration, calibrate, clip_probabilities
 from stages.lib.model.metadata import DatasetMetadata, FeaturizeMetadata, ModelMetadata, TrainMetadata, WeightsMetadata
-from stages.lib.model.segments import SegmentParams, average_segments, make_segmenter
+from stages.lib.model.segments import SegmentParams, make_segmenter
 from stages.lib.split.folds import Split
 from stages.lib.split.scaler import Scaler
 from stages.train.augment import AugmentParams, make_augmenter
@@ -33,7 +34,7 @@ CURVES = {
     "val_loss": "validation/loss",
     "val_accuracy": "validation/accuracy",
 }
-SEGMENTS_PER_BATCH = 128  # in calibration
+SEGMENTS_PER_BATCH = 128  # of predictions
 ONE_CYCLE_RISE, ONE_CYCLE_START = 0.3, 25  # share of the steps that rise, from this part of the greatest learning rate
 PLATEAU_EPOCHS = 5  # without a smaller training loss, after which the learning rate is halved
 
@@ -82,9 +83,9 @@ def train_model(
     watched. After each epoch all that is needed to go on is written to `checkpoint_path`, and where that file exists
     training does go on from it, with the same result. DVCLive writes the scores into the folder `live_path`.
 
-    Returns the model, which takes raw log-mel segments, (batch, n_frames, n_mels), and the curves: a row an
-    epoch with `epoch`, `loss`, `accuracy`, `val_loss` and `val_accuracy`, the last two NaN without a validation fold.
-    Raises `ModelError` where the loss diverges, `ParamsError` where what is to be watched is not there.
+    Returns the model, which takes raw log-mel segments, (batch, n_frames, n_mels), and the curves: one
+    row per epoch with `epoch`, `loss`, `accuracy`, `val_loss` and `val_accuracy`, the last two NaN without a validation
+    fold. Raises `ModelError` where the loss diverges, `ParamsError` where what is to be watched is not there.
     """
     if params.patience is not None and split.validation is None:
         raise ParamsError(
@@ -150,7 +151,7 @@ def train_model(
     curves.insert(0, "epoch", range(1, len(curves) + 1))
     if not np.isfinite(curves["loss"]).all():
         raise ModelError(
-            f"train: the loss of {split.name} is no number any more in epoch {len(curves)}; lower train.learning_rate "
+            f"train: the loss of {split.name} became NaN or infinite in epoch {len(curves)}; lower train.learning_rate "
             f"({params.learning_rate:g})"
         )
     return model, curves
@@ -183,27 +184,48 @@ def make_optimizer(params: TrainParams, n_steps: int) -> keras.optimizers.Optimi
     return optimizer
 
 
-def validate_model(
-    model: keras.Model, metadata: ModelMetadata, features: Features, split: Split
-) -> tuple[Calibration | None, dict[str, float]]:
-    """What the validation fold says: the calibration for the model file (`stages.lib.model.calibration`), and scores.
+@dataclass(frozen=True)
+class HeldOut:
+    """What a model says of the clips of a fold that it was not trained on.
 
-    The scores are `validation_accuracy` and `validation_log_loss` (nats) of clips, as the net gives them. Without a
-    validation fold there is neither: None and an empty dictionary.
+    `probabilities` are float32 of shape (n_segments, n_classes), before temperature, `clip_rows` (n_segments,) and
+    `class_ids` (n_clips,) as `stages.lib.model.calibration.calibrate` takes them.
     """
-    if split.validation is None:
-        return None, {}
-    batches = SegmentBatches(features, [split.validation], make_segmenter(metadata), batch_size=SEGMENTS_PER_BATCH)
+
+    probabilities: np.ndarray
+    clip_rows: np.ndarray
+    class_ids: np.ndarray
+    fold: int
+
+
+def predict_fold(model: keras.Model, metadata: ModelMetadata, features: Features, fold: int) -> HeldOut:
+    """Apply the model to all clips of a fold that it was not trained on."""
+    batches = SegmentBatches(features, [fold], make_segmenter(metadata), batch_size=SEGMENTS_PER_BATCH)
     probabilities = model.predict(batches, verbose=0)
-    clip_rows = batches.segments["clip_row"].to_numpy()
-    of_clips = average_segments(probabilities, clip_rows)
-    of_truth = of_clips[np.arange(len(of_clips)), batches.class_ids]
-    scores = {
-        "validation_accuracy": float((of_clips.argmax(axis=1) == batches.class_ids).mean()),
+    return HeldOut(probabilities, batches.segments["clip_row"].to_numpy(), batches.class_ids, fold)
+
+
+def score_clips(held_out: Sequence[HeldOut]) -> dict[str, float]:
+    """`validation_accuracy` and `validation_log_loss` (nats) of the clips of all folds, without temperature."""
+    of_clips = np.concatenate([clip_probabilities(part.probabilities, part.clip_rows) for part in held_out])
+    class_ids = np.concatenate([part.class_ids for part in held_out])
+    of_truth = of_clips[np.arange(len(of_clips)), class_ids]
+    return {
+        "validation_accuracy": float((of_clips.argmax(axis=1) == class_ids).mean()),
         "validation_log_loss": float(-np.log(np.maximum(of_truth, 1e-6)).mean()),
     }
-    calibration = calibrate(probabilities, clip_rows, batches.class_ids, features.classes, split.validation)
-    return calibration, scores
+
+
+def calibrate_on(held_out: Sequence[HeldOut], classes: Sequence[str]) -> Calibration:
+    """The calibration that fits the clips of all folds taken together."""
+    first_rows = np.cumsum([0, *(len(part.class_ids) for part in held_out[:-1])])
+    return calibrate(
+        np.concatenate([part.probabilities for part in held_out]),
+        np.concatenate([part.clip_rows + first for part, first in zip(held_out, first_rows, strict=True)]),
+        np.concatenate([part.class_ids for part in held_out]),
+        classes,
+        [part.fold for part in held_out],
+    )
 
 
 class LiveCurves(keras.callbacks.Callback):
@@ -224,7 +246,7 @@ class LiveCurves(keras.callbacks.Callback):
 
 
 class EpochBar(keras.callbacks.Callback):
-    """Moves a bar one step a batch, with the scores of the last finished epoch beside it."""
+    """Moves a bar one step per batch, with the scores of the last finished epoch beside it."""
 
     def __init__(self, bar: tqdm) -> None:
         """Take the bar to move."""

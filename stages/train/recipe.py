@@ -14,7 +14,8 @@ class TrainParams:
     `weights` is a file of `data/weights/`. `learning_rate` is the greatest of its `schedule`; `weight_decay` is that of
     AdamW; `average` the momentum of the running mean of the weights that becomes the result, 0 for the last weights;
     `patience` the number of epochs without a smaller loss on the validation fold after which training ends, null to go
-    through all; `seed` that of weights, order, augmentation and dropout.
+    through all; `calibration_folds` the number of folds on which a model on everything is calibrated, by models that
+    each leave out one of them; `seed` that of weights, order, augmentation and dropout.
     """
 
     backend: Literal["tensorflow", "jax", "torch"]
@@ -31,6 +32,7 @@ class TrainParams:
     class_weights: Literal["none", "balanced"]
     average: Annotated[float, Field(ge=0, lt=1)]
     patience: Annotated[int, Field(ge=1)] | None
+    calibration_folds: Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     def __post_init__(self) -> None:

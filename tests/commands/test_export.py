@@ -167,7 +167,7 @@ def test_a_network_of_mixed_precision_is_exported_in_full(keras, segments, tmp_p
     np.testing.assert_allclose(found, full.predict(segments, verbose=0), atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_the_largest_network_is_exported_too(keras, segments, tmp_path):
     model = make_model(keras, "inception_resnet_v2")
     save_model(tmp_path / "large.keras", model, metadata_of("large"))

@@ -244,7 +244,7 @@ def test_an_uncalibrated_model_says_so():
         model, metadata=change_metadata(model.metadata, calibration=None, split={"validation": None, "test": None})
     )
     assert predict.describe(bare, "v1") == (
-        "model fold_3 of v1, trained on Tones (synthetic), not calibrated (no validation fold)"
+        "model fold_3 of v1, trained on Tones (synthetic), not calibrated: confidences are those of the network"
     )
 
 

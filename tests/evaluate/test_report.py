@@ -288,7 +288,7 @@ def test_one_fold_is_called_a_quick_look():
 
 
 def test_the_card_names_temperature_and_band():
-    models = [model(1, calibration={"temperature": 1.25, "thresholds": {}, "fold": 2})]
+    models = [model(1, calibration={"temperature": 1.25, "thresholds": {}, "folds": [2]})]
     text = Page(render(generate(n_folds=1), models=models)).text
     assert "calibrated by temperature on the validation fold: 1.25" in text
     assert "above 8000 Hz" in text

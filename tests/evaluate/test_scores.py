@@ -22,7 +22,7 @@ from stages.evaluate.scores import (
     score_counts,
     score_folds,
 )
-from stages.lib.model.segments import average_segments
+from stages.lib.model.calibration import clip_probabilities
 
 CLASSES = ["siren", "dog_bark", "car_horn"]  # not in alphabetical order, as the ids of a dataset need not be
 
@@ -50,7 +50,7 @@ def accuracy_interval(table, classes=("siren", "dog_bark", "car_horn")):
 
 def test_segments_are_averaged_a_clip():
     probabilities = np.array([[1.0, 0.0], [0.0, 1.0], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6], [0.8, 0.2]])
-    averaged = average_segments(probabilities, np.array([0, 0, 1, 2, 2, 2]))
+    averaged = clip_probabilities(probabilities, np.array([0, 0, 1, 2, 2, 2]))
     np.testing.assert_allclose(averaged, [[0.5, 0.5], [0.2, 0.8], [0.5, 0.5]])
 
 

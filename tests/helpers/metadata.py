@@ -22,7 +22,10 @@ VALUES: dict[str, Any] = {
     "segment": {"duration_s": 0.5, "overlap_s": 0.25, "pad": "repeat"},
     "augment": {"crop": "grid"},
     "train": {"model": "cp_resnet", "backend": "tensorflow"},
-    "calibration": {"fold": 2, "temperature": 1.0, "thresholds": {"low": 0.5, "middle": 0.5, "high": 0.5}},
+    "calibration": {
+        "folds": [2], "temperature": 1.0, "limited": False, "thresholds": {"low": 0.5, "middle": 0.5, "high": 0.5},
+        "n_clips": {"low": 4, "middle": 4, "high": 4},
+    },
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from stages.lib.core.errors import DataError
-from stages.lib.split.folds import Split, SplitParams, make_splits
+from stages.lib.core.errors import DataError, ParamsError
+from stages.lib.split.folds import Split, SplitParams, hold_out, make_splits
 
 TEN = list(range(1, 11))
 
@@ -30,6 +30,24 @@ def test_each_test_fold_gets_a_split_in_ascending_order():
 def test_no_test_fold_means_one_model_on_everything():
     (split,) = make_splits(SplitParams([], "previous"), [1, 2, 3])
     assert (split, split.name) == (Split([1, 2, 3], None, None), "all")
+
+
+def test_a_model_on_everything_leaves_out_its_last_folds_in_turn():
+    splits = hold_out(Split([1, 2, 3], None, None), 2)
+    assert splits == [Split([1, 3], 2, None), Split([1, 2], 3, None)]
+    assert [split.name for split in splits] == ["all_without_2", "all_without_3"]
+
+
+@pytest.mark.parametrize("split", [Split([1, 2], None, 3), Split([1], 2, 3), Split([1, 2], 3, None)])
+def test_other_models_leave_out_no_further_fold(split):
+    assert hold_out(split, 2) == []
+
+
+@pytest.mark.parametrize(("folds", "n"), [([1], 1), ([1, 2, 3], 4)])
+def test_more_folds_than_there_are_cannot_be_left_out(folds, n):
+    assert hold_out(Split(folds, None, None), 0) == []
+    with pytest.raises(ParamsError, match=rf"train\.calibration_folds {n}: the data has {len(folds)} folds.*lower it"):
+        hold_out(Split(folds, None, None), n)
 
 
 @pytest.mark.parametrize("validation", ["previous", "none"])

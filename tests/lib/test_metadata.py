@@ -32,7 +32,7 @@ def test_a_file_of_version_0_1_says_the_same():
     assert (metadata.featurize.sr, metadata.featurize.compression) == (8000, "log")
     assert (metadata.train.model, metadata.train.epochs) == ("tiny", 6)
     assert metadata.calibration == Calibration(
-        temperature=0.8, thresholds={"low": 0.31, "middle": 0.4, "high": 0.52}, fold=2
+        temperature=0.8, thresholds={"low": 0.31, "middle": 0.4, "high": 0.52}, folds=[2]
     )
 
 
@@ -51,7 +51,8 @@ def test_what_is_written_is_read_again():
     text = dump_metadata(metadata)
     assert parse_metadata(text) == metadata
     assert dump_metadata(parse_metadata(text)) == text
-    assert json.loads(text) == VALUES | {"schema_version": SCHEMA_VERSION}
+    values = {key: value for key, value in json.loads(text).items() if value is not None}
+    assert values == VALUES | {"schema_version": SCHEMA_VERSION}
 
 
 def test_a_field_of_a_later_version_is_kept():

@@ -1,8 +1,9 @@
 """Training as a whole: recipes, curves, going on after an end, calibration in the model file."""
 
 import os
+import re
 import threading
-import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ import yaml
 
 from helpers.tones import TONES_HZ, run_featurize, write_params
 from stages.lib.core.errors import ModelError, ParamsError
+from stages.lib.core.files import read_json
 from stages.lib.features.store import open_features
-from stages.lib.model.archive import read_metadata
+from stages.lib.model.archive import load_model, read_metadata
 from stages.lib.model.backend import start_backend
+from stages.lib.model.calibration import Calibration
+from stages.lib.split.folds import Split
 from stages.scale import __main__ as scale
 from stages.train import __main__ as train
 
@@ -56,8 +60,8 @@ def variant_features(tones, small_params, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rich_params(small_params) -> dict:
-    return changed(small_params, RICH | {"featurize": {"pitch": [1.0]}})
+def rich_params(quick_params) -> dict:
+    return changed(quick_params, RICH | {"featurize": {"pitch": [1.0]}})
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +117,9 @@ def test_another_recipe_does_not_go_on_from_this_one(variant_features, rich_para
     assert digest({"epochs": 3}, files) != digest({"epochs": 3}, [features.folder / "fold_2.npy"])
 
 
-def test_early_stopping_ends_before_the_last_epoch(tone_features, small_params, tmp_path):
+def test_early_stopping_ends_before_the_last_epoch(tone_features, quick_params, tmp_path):
     # At a learning rate of next to nothing no epoch is better than the first.
-    params = changed(small_params, {"train": {"epochs": 9, "patience": 2, "learning_rate": 1e-12}})
+    params = changed(quick_params, {"train": {"epochs": 9, "patience": 2, "learning_rate": 1e-12}})
     run_train(tmp_path, tone_features, params)
     curve = pd.read_csv(tmp_path / "plots/fold_3/plots/metrics/validation/loss.tsv", sep="\t")
     assert 3 <= len(curve) < 9
@@ -123,39 +127,73 @@ def test_early_stopping_ends_before_the_last_epoch(tone_features, small_params, 
 
 def test_calibration_is_fitted_on_the_validation_fold_and_kept(unbroken):
     metadata = read_metadata(unbroken / "models/fold_3.keras")
-    assert metadata.calibration.fold == 2
+    assert metadata.calibration.folds == [2]
+    assert metadata.calibration.n_clips == dict.fromkeys(TONES_HZ, 4)
     assert list(metadata.calibration.thresholds) == sorted(TONES_HZ)  # a JSON object, sorted by key
     assert metadata.calibration.temperature > 0
     assert metadata.train.schedule == "plateau"
 
 
-def test_without_a_validation_fold_there_is_no_calibration(tone_features, small_params, tmp_path):
-    run_train(tmp_path, tone_features, changed(small_params, {"split": {"validation": "none"}}))
+def test_without_a_validation_fold_there_is_no_calibration(tone_features, quick_params, tmp_path, capsys):
+    run_train(tmp_path, tone_features, changed(quick_params, {"split": {"validation": "none"}}))
     assert read_metadata(tmp_path / "models/fold_3.keras").calibration is None
+    assert "fold_3: not calibrated, since split.validation is none" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_trains_and_goes_on(tone_features, small_params, tmp_path, monkeypatch, precision):
-    start_backend("tensorflow")
-    from stages.train.checkpoint import Checkpoint
+def test_a_model_on_everything_is_calibrated_by_models_that_leave_out_a_fold(
+    tone_features, quick_params, tmp_path, capsys
+):
+    """Its own weights are those that it has without."""
+    params = changed(quick_params, {"split": {"test_folds": []}, "train": {"calibration_folds": 2}})
+    for n_folds in (2, 0):
+        (tmp_path / str(n_folds)).mkdir()
+        run_train(tmp_path / str(n_folds), tone_features, changed(params, {"train": {"calibration_folds": n_folds}}))
+    with_it, without = tmp_path / "2", tmp_path / "0"
+    calibration = read_metadata(with_it / "models/all.keras").calibration
+    assert calibration.folds == [2, 3]
+    assert calibration.n_clips == dict.fromkeys(TONES_HZ, 8)
+    assert read_metadata(without / "models/all.keras").calibration is None
+    weights = []
+    for folder in (with_it, without):
+        assert [path.name for path in (folder / "models").iterdir()] == ["all.keras"]
+        assert not list((folder / "checkpoints").iterdir())
+        with zipfile.ZipFile(folder / "models/all.keras") as archive:
+            weights.append(archive.read("model.weights.h5"))
+    assert weights[0] == weights[1]
+    curves = {path.name for path in (with_it / "plots").iterdir() if path.is_dir()}
+    assert curves == {"all", "all_without_2", "all_without_3"}
+    assert set(read_json(with_it / "plots/validation.json")) == {"validation_accuracy", "validation_log_loss"}
+    assert read_json(without / "plots/validation.json") == {}
+    assert "all: not calibrated, since train.calibration_folds is 0" in capsys.readouterr().out
 
-    written = Checkpoint.on_epoch_end
 
-    def kill(self, at, logs):
-        written(self, at, logs)
-        if at == 0:
-            raise Killed
+def test_folds_that_cannot_be_left_out_are_refused(tone_features, quick_params, tmp_path):
+    params = changed(quick_params, {"split": {"test_folds": []}, "train": {"calibration_folds": 4}})
+    with pytest.raises(ParamsError, match=r"train\.calibration_folds 4: the data has 3 folds"):
+        run_train(tmp_path, tone_features, params)
 
-    params = changed(small_params, {"train": {"precision": precision, "epochs": 2}})
-    for folder in ("whole", "killed"):
-        (tmp_path / folder).mkdir()
-    run_train(tmp_path / "whole", tone_features, params)
-    with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "on_epoch_end", kill)
-        with pytest.raises(Killed):
-            run_train(tmp_path / "killed", tone_features, params)
-    run_train(tmp_path / "killed", tone_features, params)
-    assert content(tmp_path / "killed/models") == content(tmp_path / "whole/models")
+
+@pytest.mark.parametrize(
+    ("calibration", "remark"),
+    [
+        ({"temperature": 0.8, "limited": False}, None),
+        ({"temperature": 1.0, "limited": True}, r"all 12 clips of fold 2, 3 are classified as they should be, which"),
+        ({"temperature": 19.99, "limited": True}, r"the temperature ran into its limit at 19\.99; do not rely on"),
+    ],
+)
+def test_a_limit_of_the_temperature_is_told(calibration, remark):
+    rest = {"thresholds": {}, "folds": [2, 3], "n_clips": {"low": 5, "high": 7}}
+    found = train.calibration_remark(Split([1], None, None), Calibration(**calibration | rest))
+    assert (found is None) if remark is None else re.search(f"^train: all: {remark}", found)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.weekly)])
+def test_half_precision_trains(tone_features, small_params, tmp_path, precision):
+    run_train(tmp_path, tone_features, changed(small_params, {"train": {"precision": precision}}))
+    model = load_model(tmp_path / "models/fold_3.keras")
+    policies = {layer.dtype_policy.name for layer in model.layers if "conv" in layer.name}
+    assert policies == {precision}
+    assert np.isfinite(model.predict(np.zeros((1, *model.input_shape[1:])), verbose=0)).all()
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "plateau"])
@@ -201,8 +239,8 @@ def test_weight_decay_without_adamw_is_refused(params):
         TrainParams(**params["train"] | {"optimizer": "adam", "weight_decay": 0.1})
 
 
-def test_patience_without_a_validation_fold_is_refused(tone_features, small_params, tmp_path):
-    params = changed(small_params, {"train": {"patience": 2}, "split": {"validation": "none"}})
+def test_patience_without_a_validation_fold_is_refused(tone_features, quick_params, tmp_path):
+    params = changed(quick_params, {"train": {"patience": 2}, "split": {"validation": "none"}})
     with pytest.raises(ParamsError, match=r"train\.patience 2 watches a validation fold, which fold_3 does not have"):
         run_train(tmp_path, tone_features, params)
 
@@ -223,21 +261,22 @@ def test_a_stage_without_its_dvc_ends(monkeypatch):
     watch.on_train_batch_end(2)
 
 
-def test_a_second_process_waits_for_the_first(tmp_path, capsys):
+def test_a_second_process_waits_for_the_first(tmp_path, monkeypatch):
     start_backend("tensorflow")
-    from stages.train.checkpoint import locked
+    from stages.train import checkpoint
 
-    order = []
+    waits, order = threading.Event(), []
+    monkeypatch.setattr("builtins.print", lambda text, file: (order.append(text), waits.set()))
 
     def second():
-        with locked(tmp_path / "work"):
+        with checkpoint.locked(tmp_path / "work"):
             order.append("second")
 
-    with locked(tmp_path / "work"):
+    with checkpoint.locked(tmp_path / "work"):
         thread = threading.Thread(target=second)
         thread.start()
-        time.sleep(0.3)
+        assert waits.wait(timeout=30)
         order.append("first")
     thread.join(timeout=30)
-    assert order == ["first", "second"]
-    assert "another process is training the same model" in capsys.readouterr().err
+    assert "another process is training the same model" in order[0]
+    assert order[1:] == ["first", "second"]

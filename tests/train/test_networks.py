@@ -99,7 +99,7 @@ def test_any_size_gives_probabilities(keras, n_mels, n_frames, name):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.slow  # 54 million weights
+@pytest.mark.weekly  # 54 million weights
 @pytest.mark.parametrize(("n_frames", "n_mels"), [(17, 10), (74, 150)])
 def test_inception_resnet_v2_has_three_channels_and_gives_probabilities(keras, tmp_path, n_frames, n_mels):
     model = build(n_frames, n_mels, n_classes=3, name="inception_resnet_v2")
@@ -113,22 +113,26 @@ def test_inception_resnet_v2_has_three_channels_and_gives_probabilities(keras, t
     np.testing.assert_allclose(delta_delta[:, middle], twice[:, middle], atol=1e-5)
     probabilities = np.asarray(model(log_mel))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
-    save_model(tmp_path / "x.keras", model, {})
+    save_model(tmp_path / "x.keras", model, METADATA)
     np.testing.assert_allclose(np.asarray(load_model(tmp_path / "x.keras")(log_mel)), probabilities, atol=1e-6)
 
 
-def test_imagenet_weights_that_cannot_be_had_are_one_line(keras, monkeypatch):
+def test_imagenet_weights_that_cannot_be_had_are_one_line(keras, monkeypatch, tmp_path):
     def no_network(*args, **options):
         raise URLError("no network")
 
+    def download(**options):
+        keras.utils.get_file("weights.h5", "https://example.org/weights.h5", cache_dir=tmp_path)
+
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_network)
+    monkeypatch.setattr(keras.applications, "InceptionResNetV2", download)  # without building it, which takes long
     with pytest.raises(
         ModelError, match=r"the ImageNet weights of Inception-ResNet-v2 cannot be had \(URL fetch failure"
     ):
         build(name="inception_resnet_v2_imagenet")
 
 
-def test_a_fault_of_a_network_that_is_no_download_keeps_its_traceback(keras, monkeypatch):
+def test_an_error_of_a_network_that_is_not_a_download_keeps_its_traceback(keras, monkeypatch):
     def fail(**options):
         raise RuntimeError("a bug")
 

@@ -234,22 +234,22 @@ def test_the_model_file_holds_what_prediction_needs(learned, small_params):
     assert len(metadata.scaler_mean) == 16
 
 
-def test_the_same_run_gives_the_same_bytes(tone_features, small_params, tmp_path):
+def test_the_same_run_gives_the_same_bytes(tone_features, quick_params, tmp_path):
     for name in ("x", "y"):
         (tmp_path / name).mkdir()
-        run_stages(tmp_path / name, tone_features, small_params)
+        run_stages(tmp_path / name, tone_features, quick_params)
     assert content(tmp_path / "x") == content(tmp_path / "y")
 
 
-def test_training_never_opens_the_test_fold(tone_features, small_params, tmp_path):
+def test_training_never_opens_the_test_fold(tone_features, quick_params, tmp_path):
     features = shutil.copytree(tone_features, tmp_path / "features")
     fold_file(features, 3).unlink()
-    run_stages(tmp_path, features, small_params, ["scale", "train"])
+    run_stages(tmp_path, features, quick_params, ["scale", "train"])
     assert (tmp_path / "models/fold_3.keras").exists()
 
 
-def test_each_fold_gets_its_model_and_the_metrics_are_means(tone_features, small_params, tmp_path):
-    params = small_params | {"split": {"test_folds": [3, 1], "validation": "none"}}
+def test_each_fold_gets_its_model_and_the_metrics_are_means(tone_features, quick_params, tmp_path):
+    params = quick_params | {"split": {"test_folds": [3, 1], "validation": "none"}}
     run_stages(tmp_path, tone_features, params)
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["fold_1.keras", "fold_3.keras"]
     metrics = read_json(tmp_path / "metrics/evaluate.json")
@@ -261,8 +261,9 @@ def test_each_fold_gets_its_model_and_the_metrics_are_means(tone_features, small
     assert not (tmp_path / "metrics/train/fold_1/plots/metrics/validation").exists()
 
 
-def test_a_model_on_everything_has_no_accuracy(tone_features, small_params, tmp_path, capsys):
-    params = small_params | {"split": {"test_folds": [], "validation": "previous"}}
+def test_a_model_on_everything_has_no_accuracy(tone_features, quick_params, tmp_path, capsys):
+    train = quick_params["train"] | {"calibration_folds": 0}
+    params = quick_params | {"split": {"test_folds": [], "validation": "previous"}, "train": train}
     run_stages(tmp_path, tone_features, params)
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["all.keras"]
     assert set(read_json(tmp_path / "metrics/evaluate.json")) == {"n_clips", "n_folds", "noise_confident_rate"}
@@ -270,14 +271,14 @@ def test_a_model_on_everything_has_no_accuracy(tone_features, small_params, tmp_
     assert "no model has a test fold" in capsys.readouterr().out
 
 
-def test_whole_clips_with_masked_padding_run_through(tone_features, small_params, tmp_path):
-    params = small_params | {"segment": {"duration_s": None, "overlap_s": 0.0, "pad": "mask"}}
+def test_whole_clips_with_masked_padding_run_through(tone_features, quick_params, tmp_path):
+    params = quick_params | {"segment": {"duration_s": None, "overlap_s": 0.0, "pad": "mask"}}
     run_stages(tmp_path, tone_features, params)
     assert read_json(tmp_path / "metrics/evaluate.json")["n_clips"] == 12
 
 
-def test_models_made_with_other_features_are_refused(learned, tones, small_params, tmp_path):
-    params = small_params | {"featurize": small_params["featurize"] | {"n_mels": 12}}
+def test_models_made_with_other_features_are_refused(learned, tones, quick_params, tmp_path):
+    params = quick_params | {"featurize": quick_params["featurize"] | {"n_mels": 12}}
     features = run_featurize(tones, tmp_path, params)
     for folder in ("models", "metrics/train"):
         shutil.copytree(learned / folder, tmp_path / folder)
@@ -288,19 +289,19 @@ def test_models_made_with_other_features_are_refused(learned, tones, small_param
         run_stages(tmp_path, features, params, ["train"])
 
 
-def test_a_diverging_loss_is_an_error(tone_features, small_params, tmp_path):
-    params = small_params | {"train": small_params["train"] | {"learning_rate": 1e30, "schedule": "constant"}}
-    with pytest.raises(ModelError, match=r"the loss of fold_3 is no number any more in epoch 1; lower train\.learning"):
+def test_a_diverging_loss_is_an_error(tone_features, quick_params, tmp_path):
+    params = quick_params | {"train": quick_params["train"] | {"learning_rate": 1e30, "schedule": "constant"}}
+    with pytest.raises(ModelError, match=r"the loss of fold_3 became NaN or infinite in epoch 1; lower train\."):
         run_stages(tmp_path, tone_features, params, ["scale", "train"])
     assert not (tmp_path / "models").exists()
 
 
-def test_an_empty_folder_of_models_is_named(tone_features, small_params, tmp_path):
+def test_an_empty_folder_of_models_is_named(tone_features, quick_params, tmp_path):
     (tmp_path / "models").mkdir()
     with pytest.raises(ModelError, match="holds no model; run 'dvc repro train'"):
-        run_stages(tmp_path, tone_features, small_params, ["evaluate"])
+        run_stages(tmp_path, tone_features, quick_params, ["evaluate"])
 
 
-def test_a_missing_scaler_is_named(tone_features, small_params, tmp_path):
+def test_a_missing_scaler_is_named(tone_features, quick_params, tmp_path):
     with pytest.raises(DataError, match=r"fold_3\.npz: cannot be read .*; run 'dvc repro scale'"):
-        run_stages(tmp_path, tone_features, small_params, ["train"])
+        run_stages(tmp_path, tone_features, quick_params, ["train"])

@@ -113,7 +113,7 @@ def describe(model: Model, revision: str | None) -> str:
     metadata = model.metadata
     test = metadata.split.test
     without = "" if test is None else f" without fold {test}"
-    calibrated = "" if metadata.calibration else ", not calibrated (no validation fold)"
+    calibrated = "" if metadata.calibration else ", not calibrated: confidences are those of the network"
     at = f" of {revision}" if revision else ""
     return f"model {model.path.stem}{at}, trained on {metadata.dataset.title}{without}{calibrated}"
 

@@ -69,7 +69,7 @@ class DatasetMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow
     citation: str | None
 
 
-class WeightsMetadata(pydantic.BaseModel, frozen=True):
+class WeightsMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow"):
     """The pretrained weights that training began with, as a file of `data/weights/` describes them.
 
     Not their address, which may be a path of one machine: the hash says which file it was.

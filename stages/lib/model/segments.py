@@ -87,21 +87,10 @@ def make_segmenter(metadata: "ModelMetadata") -> Segmenter:
 
 
 def segment_table(clips: "pd.DataFrame", segmenter: Segmenter) -> "pd.DataFrame":
-    """A row a segment of the rows of `clips` (a features index): `clip_row` (its position in `clips`) and `start`."""
+    """One row per segment of the rows of `clips` (a features index): `clip_row`, a position in `clips`, and `start`."""
     import pandas as pd  # a second or two, which cutting alone, as predict does, need not wait
 
     rows: Iterable[tuple[int, int]] = (
         (clip_row, start) for clip_row, n in enumerate(clips["n_frames"]) for start in segmenter.starts(n)
     )
     return pd.DataFrame(rows, columns=["clip_row", "start"])
-
-
-def average_segments(probabilities: np.ndarray, clip_rows: np.ndarray) -> np.ndarray:
-    """Average the segments of each clip.
-
-    `probabilities` is (n_segments, n_classes), `clip_rows` int of shape (n_segments,), ascending from 0 without a gap.
-    Returns (n_clips, n_classes).
-    """
-    starts = np.flatnonzero(np.diff(clip_rows, prepend=-1))
-    counts = np.diff(np.append(starts, len(clip_rows)))
-    return np.add.reduceat(probabilities, starts, axis=0) / counts[:, np.newaxis]

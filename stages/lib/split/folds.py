@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stages.lib.core.errors import DataError
+from stages.lib.core.errors import DataError, ParamsError
 from stages.lib.core.params import section
 
 
@@ -31,12 +31,14 @@ class Split:
 
     @property
     def name(self) -> str:
-        """The name of the model and of its files: `fold_10` after its test fold, or `all`."""
-        return "all" if self.test is None else f"fold_{self.test}"
+        """The name of the model and of its files: `fold_10` after its test fold, `all`, or `all_without_9`."""
+        if self.test is not None:
+            return f"fold_{self.test}"
+        return "all" if self.validation is None else f"all_without_{self.validation}"
 
 
 def make_splits(params: SplitParams, folds: Sequence[int]) -> list[Split]:
-    """One split a test fold, in ascending order; for no test folds one split that trains on everything.
+    """One split for each test fold, in ascending order; for no test folds one split that trains on everything.
 
     `folds` are the folds there are. Raises `DataError` where a test fold is not among them or nothing is left to train
     on.
@@ -48,6 +50,22 @@ def make_splits(params: SplitParams, folds: Sequence[int]) -> list[Split]:
     if not params.test_folds:
         return [Split(train=folds, validation=None, test=None)]
     return [_split(params, folds, test) for test in sorted(params.test_folds)]
+
+
+def hold_out(split: Split, n_folds: int) -> list[Split]:
+    """For a model on everything, splits that each leave out one of its last `n_folds` folds; for others none.
+
+    Raises `ParamsError` where that many cannot be left out.
+    """
+    if split.validation is not None or split.test is not None:
+        return []
+    if n_folds > len(split.train) or (n_folds and len(split.train) == 1):
+        raise ParamsError(
+            f"train.calibration_folds {n_folds}: the data has {len(split.train)} folds, and one at least must be left "
+            "to train on; lower it, or set it to 0 for a model without calibration"
+        )
+    left_out = split.train[len(split.train) - n_folds :]
+    return [Split([fold for fold in split.train if fold != one], validation=one, test=None) for one in left_out]
 
 
 def _split(params: SplitParams, folds: list[int], test: int) -> Split:
