@@ -66,7 +66,7 @@ def class_lines(listing: Listing, audio: Path) -> list[str]:
         known = hours[of_class["clip"]].dropna()
         shown = name if name.isprintable() else repr(name)
         rows.append(
-            (shown or "(blank)", f"{len(of_class):,}", f"{of_class['source'].nunique():,}", f"{known.sum():.2f}")
+            (shown or "(blank)", f"{len(of_class):,}", f"{of_class['source'].nunique():,}", f"{known.sum():.3f}")
         )
     width = max(len(row[0]) for row in rows)
     lines = [f"{name:<{width}} {n_clips:>9} {n_sources:>9} {total:>9}" for name, n_clips, n_sources, total in rows]

@@ -17,6 +17,7 @@ from stages.fetch import __main__ as fetch
 from stages.fetch import archives, obtain
 from stages.fetch.tables import CLIP_COLUMNS
 from stages.lib.core.errors import SourceError
+from stages.validate import __main__ as validate
 
 CLASSES = ("air_conditioner", "car_horn", "children_playing")
 
@@ -346,6 +347,31 @@ def test_killed_in_each_step_and_rerun_gives_the_same(tmp_path: Path) -> None:
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         assert content(raw) == expected
         assert os.listdir(raw.parent) == ["raw"]
+
+
+@pytest.mark.slow
+def test_every_recording_of_an_untidy_folder_is_accepted_or_rejected(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    rng = np.random.default_rng(0)
+    names = [f"{name}/{day}/{n}.wav" for name in ("Dog bark", "caf\u00e9", "cafe\u0301") for day in "12" for n in "34"]
+    for name in [*names, "@eaDir/5.wav", "Dog bark/.ipynb_checkpoints/6.wav"]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, rng.uniform(-1, 1, 16000), 16000)
+    broken = ["Dog bark/phone.m4a", "Dog bark/cut.flac", "caf\u00e9/empty.wav", "caf\u00e9/Film.MOV"]
+    for name in broken:
+        (folder / name).write_bytes(b"" if "empty" in name else b"no audio")
+    (folder / "Dog bark/notes.txt").write_text("not a recording")
+    raw = run_fetch(tmp_path, folder, "folder", source_from="folder")
+
+    paths = {name: tmp_path / name for name in ("accepted", "rejected", "metrics", "plots", "docs")}
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())["validate"]
+    params |= {"max_rejected_share": 1.0, "max_rejected_share_per_class": 1.0}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"validate": params}))
+    arguments = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
+    validate.main(["--params", str(tmp_path / "params.yaml"), "--raw", str(raw), *arguments])
+    accepted, rejected = (pd.read_csv(paths[name])["clip"].tolist() for name in ("accepted", "rejected"))
+    assert sorted(accepted) == sorted(names)
+    assert sorted(rejected) == sorted(broken)
 
 
 @pytest.mark.skipif("EAR_REAL_DATA" not in os.environ, reason="EAR_REAL_DATA names no folder of real recordings")
