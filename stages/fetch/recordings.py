@@ -9,7 +9,8 @@ import soundfile
 
 from stages.fetch.clutter import is_system_file, is_system_folder
 from stages.fetch.messages import count, some
-from stages.lib.core.errors import SourceError
+from stages.lib.audio import open_audio
+from stages.lib.core.errors import AudioError, SourceError
 
 # libsndfile tells a format by the file's content and lists no extensions, so these are listed here. Left out: RAW,
 # which has no header that states its rate, and MAT4 and MAT5, which mostly hold other data than sound.
@@ -38,7 +39,7 @@ SOUNDFILE_EXTENSIONS = {
     "XI": (".xi",),
 }
 # What phones, cameras and browsers write and libsndfile does not read. A recording of this kind is a clip like any
-# other: validate decodes it, or rejects it with the reason, and it counts in either case.
+# other: validate decodes it with FFmpeg, or rejects it with the reason.
 OTHER_EXTENSIONS = (
     *(".3g2", ".3gp", ".aac", ".ac3", ".adts", ".alac", ".amr", ".ape", ".avi", ".awb", ".dff", ".dsf", ".dts"),
     *(".eac3", ".f4a", ".flv", ".m2ts", ".m4a", ".m4b", ".m4r", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp4"),
@@ -112,6 +113,17 @@ def unused_files(names: Iterable[str]) -> list[str]:
         n_files = sum(map(len, by_kind.values()))
         notes.append(f"{count(n_files, 'file')} not used, not audio by extension: {some(shown, 8)}")
     return notes
+
+
+def header_seconds(path: Path) -> float | None:
+    """How long the header of the file `path` says that it lasts, in seconds; None where it says nothing."""
+    if not path.is_file():  # a pipe can be read only once
+        return None
+    try:
+        with open_audio(path) as recording:
+            return None if recording.n_expected is None else recording.n_expected / recording.sr
+    except AudioError:
+        return None
 
 
 def _refuse(error: OSError) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import soundfile
 
 from stages.fetch.listing import Listing
 from stages.fetch.messages import count, some
+from stages.fetch.recordings import header_seconds
 from stages.fetch.sources import Source
 from stages.lib.core.files import write_csv, write_json
 
@@ -59,7 +59,7 @@ def licence_text(source: Source) -> str:
 def class_lines(listing: Listing, audio: Path) -> list[str]:
     """A table of the classes with their numbers of clips and sources and their hours, as the headers of files say."""
     clips = listing.clips.drop_duplicates("clip")
-    hours = pd.Series({clip: _header_hours(audio / clip) for clip in clips["clip"]}, dtype=float)
+    hours = pd.Series({clip: header_seconds(audio / clip) for clip in clips["clip"]}, dtype=float) / 3600
     rows = [("class", "clips", "sources", "hours")]
     for name in sorted({*listing.classes, *clips["class"]}):
         of_class = clips[clips["class"] == name]
@@ -74,14 +74,6 @@ def class_lines(listing: Listing, audio: Path) -> list[str]:
     if n_unknown:
         lines.append(f"hours are without {count(n_unknown, 'clip')} whose length no header says; validate decodes each")
     return lines
-
-
-def _header_hours(path: Path) -> float | None:
-    """How long the header of a file says that it is; None without a file, or where libsndfile reads none from it."""
-    try:
-        return float(soundfile.info(path).duration) / 3600 if os.path.isfile(path) else None
-    except (soundfile.LibsndfileError, OSError):
-        return None
 
 
 def closing_lines(source: Source, listing: Listing, failed: Iterable[str], audio: Path) -> list[str]:

@@ -26,7 +26,7 @@ def test_each_class_with_clips_sources_and_hours(tmp_path: Path) -> None:
 
     assert class_lines(listing, tmp_path) == [
         "class           clips   sources     hours",
-        "'car\\thorn'          1         1     0.000",
+        "'car\\thorn'         1         1     0.000",
         "cat                 0         0     0.000",
         "dog                 3         2     1.500",
         "hours are without 2 clips whose length no header says; validate decodes each",
