@@ -6,6 +6,7 @@ stops there, Ogg of several links, files that do not say their length. Whichever
 against how much sound the file holds by its structure, see `Recording.problem`.
 """
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class Recording:
     def mixdown_loss_db(self) -> float | None:
         """By how much averaging the channels lowered the level of what was read, in dB, offsets aside.
 
-        Infinite where nothing is left; None of one channel, and of channels without any sound.
+        Infinite where nothing is left of it (over 100 dB); None of one channel, and of channels without any sound.
         """
         if not len(self._sums):
             return None
@@ -80,7 +81,7 @@ class Recording:
         channels, mean = float(variances[:-1].mean()), float(variances[-1])
         if not np.isfinite(channels) or channels < 1e-12:
             return None
-        return float(10 * np.log10(channels / mean)) if mean > 1e-15 * channels else float("inf")
+        return float(10 * np.log10(channels / mean)) if mean > 1e-10 * channels else float("inf")
 
     def problem(self) -> str | None:
         """Why what was read is not to be trusted as the whole recording, in words; None where it is.
@@ -160,7 +161,8 @@ def _open_ffmpeg(path: Path, stack: ExitStack, why: str, coding: str | None = No
     try:
         import av
     except ImportError:
-        advice = f"'pip install av' reads more formats, or convert it: ffmpeg -i {path.name} {path.stem}.wav"
+        convert = f"ffmpeg -i {shlex.quote(path.name)} {shlex.quote(f'{path.stem}.wav')}"
+        advice = f"'pip install av' reads more formats, or convert it: {convert}"
         raise _unreadable(path, f"{why.rstrip('.')}; {advice}") from None
     try:
         container = stack.enter_context(

@@ -32,6 +32,8 @@ from stages.validate.columns import (
     relation_columns,
 )
 
+N_REASONS = 3  # that are shown where the stage stops; findings.csv has all
+
 
 class Runner(Protocol):
     """What runs checks, as `stages.validate.expectations.Expectations` does."""
@@ -48,7 +50,7 @@ class Verdict:
     accepted: pd.DataFrame  # ACCEPTED_COLUMNS, in the order of clips.csv
     rejected: pd.DataFrame  # the same, with `reasons`
     findings: pd.DataFrame  # FINDING_COLUMNS, of all severities
-    first_reasons: pd.Series  # rejected clips by the check that comes first among their reasons
+    first_reasons: pd.DataFrame  # the first finding against each rejected clip: check, subject, detail
 
 
 def run_checks(
@@ -91,8 +93,8 @@ def run_checks(
     accepted = rows[~is_rejected].copy()
     accepted["fold"] = table.loc[accepted.index, "fold_number"]
     accepted["source"] = accepted["source"].where(accepted["source"] != "", accepted["clip"])
-    first = rejecting[~rejecting.index.duplicated()]["check"]
-    return Verdict(accepted, rejected, findings, first.value_counts())
+    first_reasons = rejecting.loc[~rejecting.index.duplicated(), ["check", "subject", "detail"]]
+    return Verdict(accepted, rejected, findings, first_reasons)
 
 
 def _rejecting(findings: pd.DataFrame) -> pd.DataFrame:
@@ -150,17 +152,23 @@ def summary(verdict: Verdict, dataset: Dataset) -> dict[str, Any]:
 
 
 def reason_to_stop(verdict: Verdict) -> str | None:
-    """Why the stage must stop, in one line that counts what stops it and shows the first; None where nothing does."""
+    """Why the stage must stop, in one line; None where nothing stops it.
+
+    It counts what stops it and shows the first, and counts the most frequent reasons of rejected clips, each with one.
+    """
     stops = verdict.findings[verdict.findings["severity"] == "stop"]
     if not stops.empty:
         first = stops.iloc[0]
-        return (
-            f"stopped by {_counted(stops['check'].value_counts())}, the first is {first['subject']!r} "
-            f"({first['check']}: {first['detail']}); correct the data, or the limits and severities in section "
-            "validate of params.yaml"
+        line = (
+            f"stopped by {_counted(stops['check'])}, the first is {first['subject']!r} "
+            f"({first['check']}: {first['detail']})"
         )
+        if len(verdict.rejected):
+            line += f"; rejected clips: {_most_frequent(verdict.first_reasons)}"
+        return f"{line}; correct the data, or the limits and severities in section validate of params.yaml"
     if verdict.accepted.empty:
-        return f"none of {len(verdict.rejected)} clips can be used: {_counted(verdict.first_reasons)}; correct the data"
+        reasons = _most_frequent(verdict.first_reasons)
+        return f"none of {len(verdict.rejected)} clips can be used: {reasons}; correct the data"
     return None
 
 
@@ -170,7 +178,7 @@ def closing_lines(verdict: Verdict, rejected: Path) -> list[str]:
     hours = verdict.accepted["duration_s"].sum() / 3600
     line = f"validate: {n_accepted} of {n_accepted + n_rejected} clips accepted ({hours:.1f} h)"
     if n_rejected:
-        line += f", {n_rejected} rejected: {_counted(verdict.first_reasons)}; see {rejected}"
+        line += f", {n_rejected} rejected: {_counted(verdict.first_reasons['check'])}; see {rejected}"
     warnings = verdict.findings[verdict.findings["severity"] == "warn"]
     return [line] + [
         f"validate: warning: {len(found)} {name}, such as {found['subject'].iloc[0]!r}: {found['detail'].iloc[0]}"
@@ -178,6 +186,21 @@ def closing_lines(verdict: Verdict, rejected: Path) -> list[str]:
     ]
 
 
-def _counted(counts: pd.Series) -> str:
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{n} {name}" for name, n in ordered)
+def _by_frequency(checks: pd.Series) -> list[tuple[str, int]]:
+    return sorted(checks.value_counts().items(), key=lambda item: (-item[1], item[0]))
+
+
+def _counted(checks: pd.Series) -> str:
+    return ", ".join(f"{n} {name}" for name, n in _by_frequency(checks))
+
+
+def _most_frequent(reasons: pd.DataFrame) -> str:
+    """The most frequent reasons with a count and an example each, and the number of clips with others."""
+    by_frequency = _by_frequency(reasons["check"])
+    texts = []
+    for name, n in by_frequency[:N_REASONS]:
+        example = reasons[reasons["check"] == name].iloc[0]
+        texts.append(f"{n} {name}, such as {example['subject']!r} ({example['detail']})")
+    if n_others := sum(n for _, n in by_frequency[N_REASONS:]):
+        texts.append(f"{n_others} for other reasons")
+    return ", ".join(texts)

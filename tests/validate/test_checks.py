@@ -168,7 +168,7 @@ def test_every_reason_of_a_clip_is_told():
         "bad_fold: 'x'; bad_salience: '9'; truncated: the last page is incomplete; too_short: 0.0045 s; "
         "many_channels: 9 channels"
     )
-    assert dict(verdict.first_reasons) == {"bad_fold": 1}
+    assert verdict.first_reasons.to_dict("records") == [{"check": "bad_fold", "subject": "a.wav", "detail": "'x'"}]
 
 
 def test_length_against_metadata():
@@ -272,7 +272,8 @@ def test_severity_stop_is_told_after_all_is_checked():
     verdict = verdict_on(rows, params=params, only="clips folds")
     assert list(verdict.rejected["clip"]) == ["a.wav", "b.wav", "c.wav"]
     assert re.match(
-        r"stopped by 3 few_clips, 2 bad_fold, the first is 'a.wav' \(bad_fold: 'x'\); correct the data, or",
+        r"stopped by 3 few_clips, 2 bad_fold, the first is 'a.wav' \(bad_fold: 'x'\); rejected clips: 2 bad_fold, such "
+        r"as 'a.wav' \('x'\), 1 bad_salience, such as 'b.wav' \('8'\); correct the data, or the limits",
         reason_to_stop(verdict),
     )
     assert reason_to_stop(verdict_on(rows, only="clips folds")) is None
@@ -299,7 +300,25 @@ def test_limits_on_what_is_rejected(limits: dict[str, float], expected: str | No
 
 def test_nothing_accepted_stops_whatever_the_limits():
     verdict = verdict_on([row("a.wav", fold="x"), row("b.wav", fold="y", salience="7")], only="clips")
-    assert reason_to_stop(verdict) == "none of 2 clips can be used: 2 bad_fold; correct the data"
+    assert reason_to_stop(verdict) == (
+        "none of 2 clips can be used: 2 bad_fold, such as 'a.wav' ('x'); correct the data"
+    )
+
+
+def test_a_stop_shows_the_three_most_frequent_reasons_with_an_example_each():
+    found = {
+        **dict.fromkeys(("a", "b", "c", "d"), Probe(decode_error="Format not recognised.")),
+        **dict.fromkeys(("e", "f", "g"), Probe(file_error="no such file")),
+        **dict.fromkeys(("h", "i"), replace(GOOD, missing="the last page is incomplete")),
+        **dict.fromkeys(("j", "k"), replace(GOOD, n_channels=9)),
+    }
+    found = {name: replace(probe, digest=name) for name, probe in found.items()}
+    verdict = verdict_on([row(name, end_s="") for name in found], found, replace(PARAMS, max_rejected_share=0.5))
+    assert (
+        "stopped by 1 rejected_share, the first is 'all clips' (rejected_share: 11 of 11 clips rejected); "
+        "rejected clips: 4 undecodable, such as 'a' (Format not recognised.), 3 no_file, such as 'e' (no such file), "
+        "2 many_channels, such as 'j' (9 channels), 2 for other reasons; correct the data"
+    ) in reason_to_stop(verdict)
 
 
 def test_no_verdict_changes_with_a_limit_that_it_does_not_meet():

@@ -272,7 +272,8 @@ def test_nothing_but_bad_clips(tmp_path: Path):
     workspace.add("a.wav", lambda path: None)
     workspace.audio.rmdir()
     workspace.params.update(max_rejected_share=1.0, max_rejected_share_per_class=1.0)
-    with pytest.raises(DataError, match="none of 1 clips can be used: 1 no_file; correct the data"):
+    match = r"none of 1 clips can be used: 1 no_file, such as 'a.wav' \(no such file\); correct the data"
+    with pytest.raises(DataError, match=match):
         workspace.run()
 
 
