@@ -18,7 +18,7 @@ from helpers.predict_program import PROGRAM, feed, read_lines, start
 from helpers.repository import ROOT
 from helpers.tone_model import SR, scene
 from stages.commands.predict.live import read_stdin
-from stages.commands.predict.pcm import ENCODINGS, PcmDecoder
+from stages.commands.predict.pcm import ENCODINGS, PcmDecoder, mp3_frame_bytes
 from stages.lib.core.errors import AudioError
 
 
@@ -77,10 +77,32 @@ def test_an_mp3_without_a_tag_is_refused_on_standard_input(sr):
         np.concatenate([decoder.push(piece) for piece in pieces])
 
 
+@pytest.mark.parametrize(
+    ("header", "n_bytes"),
+    [
+        ("fffb90c4", 417),  # MPEG-1, 128 kbit/s at 44,100 Hz: the length that every description of the format gives
+        ("fffb92c4", 418),  # padded
+        ("fffbe4c4", 960),  # 320 kbit/s at 48,000 Hz
+        ("fff380c4", 208),  # MPEG-2, 64 kbit/s at 22,050 Hz
+        ("ffe348c4", 288),  # MPEG-2.5, 32 kbit/s at 8,000 Hz
+        ("fff98000", None),  # AAC
+        ("fffd90c4", None),  # layer II
+        ("fffb00c4", None),  # of free bit rate
+        ("fffbfcc4", None),
+        ("ffeb90c4", None),
+        ("00000000", None),
+        ("", None),
+    ],
+)
+def test_the_length_of_a_frame_of_mp3(header, n_bytes):
+    assert mp3_frame_bytes(bytes.fromhex(header)) == n_bytes
+
+
 def test_samples_that_begin_as_a_frame_of_mp3_are_decoded():
     rng = np.random.default_rng(0)
-    for head in (b"\xff\xfb\x90\xc4", b"\xff\xf3\x48\xc4", b"\xff\xe3\xe8\xc4", b"\xff\xfb\xf0\x00"):
-        data = head + rng.bytes(4000)
+    of_another_rate = b"\xff\xfb\x90\xc4" + bytes(413) + b"\xff\xfb\x94\xc4"  # where the next frame would begin
+    for head in (b"\xff\xfb\x90\xc4", b"\xff\xf3\x48\xc4", b"\xff\xe3\xe8\xc4", b"\xff\xfb\xf0\x00", of_another_rate):
+        data = head + rng.bytes(4000 - len(head) % 2)
         decoder = PcmDecoder("s16le", 1)
         samples = np.concatenate([decoder.push(data[:1000]), decoder.push(data[1000:]), decoder.finish()])
         np.testing.assert_array_equal(samples[:, 0], np.frombuffer(data, "<i2") / np.float32(2**15))

@@ -106,7 +106,7 @@ def bytes_to_tell(data: bytes) -> int:
 def is_mp3(data: bytes) -> bool:
     """Whether two frames of an MP3 file follow each other: one header alone is also a pair of samples."""
     n_bytes = mp3_frame_bytes(data)
-    if n_bytes is None or mp3_frame_bytes(data[n_bytes:]) is None:
+    if n_bytes is None:
         return False
     fixed = 0xFFFE0C00  # the mark, version, layer and rate, which are the same in all frames
     first, second = (int.from_bytes(data[at : at + 4], "big") for at in (0, n_bytes))
