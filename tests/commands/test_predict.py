@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -167,6 +168,75 @@ def test_each_file_that_cannot_be_read_gets_a_line_and_the_rest_go_on(recording,
     assert len(lines) == len(expected), err
     for line, pattern in zip(lines, expected, strict=True):
         assert re.fullmatch(pattern, line), line
+
+
+def run_with_problem(path, capsys):
+    """The events of a recording that could be read in part, and the line that says so."""
+    with pytest.raises(SystemExit) as exit_:
+        predict.main([str(path), "--json"])
+    assert exit_.value.code == 1
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()[1:]
+    assert line.startswith(f"error: {path}: ")
+    assert line.endswith("; the events are those of what could be read")
+    return [event["class"] for event in read_lines(out)], line
+
+
+def test_a_recording_that_ends_early_gets_a_line_and_its_events(recording, capsys):
+    """Cut after 4 s of 9, as by a full disk."""
+    content = recording.read_bytes()
+    recording.write_bytes(content[: len(content) * 4 // 9])
+    labels, line = run_with_problem(recording, capsys)
+    assert labels == ["low"]
+    assert "the header claims" in line
+
+
+def test_a_recording_that_cannot_be_decoded_to_its_end_gets_a_line_and_its_events(tmp_path, capsys):
+    path = tmp_path / "a.flac"
+    y = np.concatenate([scene(), *[scene(seed=i) for i in range(1, 8)]])  # more than is decoded at once
+    soundfile.write(path, y, SR, subtype="PCM_16")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 7 // 8])
+    labels, _ = run_with_problem(path, capsys)
+    assert labels[:2] == ["low", "high"]
+
+
+def test_a_sample_that_is_not_finite_gets_a_line_and_the_events_before_it(tmp_path, capsys):
+    y = np.concatenate([scene(seed=i) for i in range(5)])
+    y[-1000] = np.nan
+    soundfile.write(tmp_path / "nan.wav", y, SR, subtype="FLOAT")
+    labels, line = run_with_problem(tmp_path / "nan.wav", capsys)
+    assert labels[:2] == ["low", "high"]
+    assert re.search(r"a sample after 32\.8 s is not a finite number", line)
+
+
+def test_channels_that_cancel_each_other_get_a_line(tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", np.stack([scene(), -scene()], axis=1), SR, subtype="FLOAT")
+    labels, line = run_with_problem(tmp_path / "a.wav", capsys)
+    assert labels == []
+    assert "averaging the channels loses all of the sound" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("without_tag.mp3", "lame --quiet -V4 -t {source} {target}"),
+        ("by_sox.mp3", "sox {source} {target}"),
+        ("phone.m4a", "ffmpeg -loglevel error -i {source} {target}"),
+        ("film.mkv", "ffmpeg -loglevel error -i {source} -c:a libvorbis {target}"),
+        ("pipe.wav", "ffmpeg -loglevel error -i {source} -f wav - > {target}"),
+    ],
+)
+def test_what_people_record_is_read_to_its_end(name, command, tmp_path, capsys):
+    program = command.split()[0]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    soundfile.write(tmp_path / "street.wav", np.concatenate([scene(44100, seed=i) for i in range(5)]), 44100)
+    subprocess.run(command.format(source="street.wav", target=name), shell=True, check=True, cwd=tmp_path)
+    predict.main([str(tmp_path / name), "--unsure-after", "99"])
+    head, *events = capsys.readouterr().out.splitlines()
+    assert re.search(r"\(00:45\.[01]\)$", head)
+    assert [line.split()[-1] for line in events] == ["low", "high"] * 5
 
 
 def test_no_model_is_opened_where_no_file_is_there(monkeypatch, tmp_path, capsys):

@@ -63,6 +63,12 @@ def test_what_cannot_be_detected_in_is_named(tmp_path):
         detect(np.full(9000, np.nan), tone_model(), sr=SR)
     with pytest.raises(AudioError, match=r"no\.wav: cannot be read as audio"):
         detect(tmp_path / "no.wav", tone_model())
+    soundfile.write(tmp_path / "cut.wav", scene(), SR)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:40_000])
+    with pytest.raises(AudioError, match=r"cut\.wav: the header claims .* bytes, the file holds"):
+        detect(tmp_path / "cut.wav", tone_model())
+    with pytest.raises(AudioError, match="has a sample rate of 7 Hz"):
+        detect(scene(), tone_model(), sr=7)
     with pytest.raises(TypeError, match=re.escape("samples need their rate, sr=")):
         detect(scene(), tone_model())
     with pytest.raises(TypeError, match="expected samples in floating point with full scale at 1, found int16"):

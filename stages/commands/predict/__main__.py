@@ -1,6 +1,6 @@
 """Find out what sounds in recordings, and when: `python -m stages.commands.predict FILE...`, or `-` for a microphone.
 
-FILE is whatever soundfile reads, of any rate, channels and length. `-` reads raw samples from standard input as they
+FILE is whatever `stages.lib.audio` reads, of any number of channels and length. `-` reads raw samples from standard input as they
 come, and prints what it detects as soon as a segment is complete. What is computed is described in
 `stages.lib.inference.streaming`, how events are found in it in `stages.lib.inference.events`.
 
@@ -123,9 +123,19 @@ def detect_file(path: Path, model: Model, args: argparse.Namespace) -> None:
 
     Raises `AudioError` where it cannot be read, and after all is printed where only a part of it could.
     """
+    events: list[Event] = []
+    problem = None
     with open_audio(path) as recording:
         detector, picture = make_detector(model, recording.sr, args)
-        events = detector.detect(with_bar(recording, path.name))
+        try:
+            for block in with_bar(recording, path.name):
+                events += detector.push(block)
+        except AudioError as error:
+            problem = str(error)
+    problem = problem or recording.problem()
+    if problem and not detector.duration_s:
+        raise AudioError(problem)
+    events = sorted(events + detector.finish(), key=by_start)
     if args.json or args.csv:
         line = json_line if args.json else csv_line
         for event in events:
@@ -134,7 +144,7 @@ def detect_file(path: Path, model: Model, args: argparse.Namespace) -> None:
         print(table(printable(str(path)), events, detector.duration_s))
     sys.stdout.flush()
     write_extras(detector, picture, events, path.name, args)
-    if problem := recording.problem():
+    if problem:
         raise AudioError(f"{problem}; the events are those of what could be read")
 
 

@@ -98,20 +98,48 @@ def detect(
     settings: EventSettings | None = None,
     step_s: float | None = None,
 ) -> list[Event]:
-    """The events of a whole recording, by start.
+    """Detect the events of a whole recording.
 
-    `recording` is a file that `stages.lib.audio.open_audio` reads, or samples at `sr` Hz: floating point with full
-    scale at 1, of shape (n_samples,) or (n_samples, n_channels). `model` comes from
-    `stages.lib.inference.runtime.open_model`. `settings` and `step_s` are None for the defaults of the predict command.
+    Parameters
+    ----------
+    recording : Path or ndarray
+        A file that `stages.lib.audio.open_audio` reads, or samples in floating point with full scale at 1, of shape
+        (n_samples,) or (n_samples, n_channels).
+    model : Model
+        From `stages.lib.inference.runtime.open_model`.
+    sr : int, optional
+        The rate of the samples in Hz; a file has its own.
+    settings : EventSettings, optional
+        How probabilities become events; by default those of the predict command.
+    step_s : float, optional
+        Seconds between segments; by default those of `StreamingClassifier`.
 
-    Raises `AudioError` where the recording cannot be read, holds no sample or one that is not finite, and `ModelError`
-    where the model contradicts its metadata, its segments would lie further apart than they are long, or it gives a
-    probability that is not finite.
+    Returns
+    -------
+    list of Event
+        In the order of their starts.
+
+    Raises
+    ------
+    AudioError
+        Where the recording cannot be read, or only a part of it (a `StreamDetector` gives the events of that part), and
+        where it holds no sample, one that is not finite, or has a rate outside of `stages.lib.inference.buffers.SR_HZ`.
+    ModelError
+        Where the model contradicts its metadata, `step_s` is longer than a segment, or a probability is not finite.
+
+    Examples
+    --------
+    >>> model = open_model(Path("data/models/fold_10.keras"))  # doctest: +SKIP
+    >>> for event in detect(Path("street.wav"), model):  # doctest: +SKIP
+    ...     print(event.start_s, event.end_s, event.label, event.confidence)
     """
     if isinstance(recording, Path):
         with open_audio(recording) as opened:
             detector = StreamDetector(model, opened.sr, settings=settings, step_s=step_s)
-            return detector.detect(opened.blocks())
+            events = detector.detect(opened.blocks())
+        if problem := opened.problem():
+            raise AudioError(f"{recording.name}: {problem}")
+        return events
     if sr is None:
         raise TypeError("detect: samples need their rate, sr=")
     if not np.issubdtype(recording.dtype, np.floating):
