@@ -1,7 +1,7 @@
 """Find out what sounds in recordings, and when: `python -m stages.commands.predict FILE...`, or `-` for a microphone.
 
-FILE is whatever `stages.lib.audio` reads, of any number of channels and length. `-` reads raw samples from standard input as they
-come, and prints what it detects as soon as a segment is complete. What is computed is described in
+FILE is whatever `stages.lib.audio` reads, of any number of channels and length. `-` reads raw samples from standard
+input as they come, and prints what it detects as soon as a segment is complete. What is computed is described in
 `stages.lib.inference.streaming`, how events are found in it in `stages.lib.inference.events`.
 
 Standard output gets a table, JSON lines or CSV; standard error the model, progress and errors. The status is 1 where a
