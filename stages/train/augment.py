@@ -1,4 +1,4 @@
-"""What training may change about a segment, so that the net learns the sound and not the recording.
+"""What training may change about a segment, so that the network learns the sound and not the recording.
 
 All of it happens on batches of log-mel segments while they are cut. What a loudspeaker, a room or a second sound would
 do to the waveform - gain, a filter, a mixture - is done to the mel values themselves: the stored logarithm is taken
@@ -6,7 +6,7 @@ back first, and taken again after.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -14,6 +14,8 @@ from pydantic import Field
 from stages.lib.core.errors import ParamsError
 from stages.lib.core.params import section
 from stages.lib.model.metadata import ModelMetadata
+
+T = TypeVar("T")
 
 FILTER_PIECES = (2, 5)  # least and greatest number of pieces, each a line in dB, of a random filter
 
@@ -66,11 +68,12 @@ class Augmenter:
         share = np.ones(batch) if p.mix == "none" else rng.beta(p.mix_alpha, p.mix_alpha, batch)
         if p.mix == "mixup":
             weights = _each(share)
-            log_mel = weights * log_mel + (1 - weights) * partners
+            log_mel = weights * log_mel + (1 - weights) * _needed(partners)
         if p.mix == "between_class" or p.gain_db or p.filter_db:  # one way there and back, which costs most
             mel = self.to_mel(log_mel)
             if p.mix == "between_class":
-                mel = self.mix_power(mel, self.to_mel(partners), *between_class_weights(share, *levels_db))
+                weights1, weights2 = between_class_weights(share, *_needed(levels_db))
+                mel = self.mix_power(mel, self.to_mel(_needed(partners)), weights1, weights2)
             if p.gain_db or p.filter_db:
                 mel *= self.sample_gains(rng, batch, log_mel.shape[2])[:, np.newaxis]
             log_mel = self.to_log(mel)
@@ -79,7 +82,7 @@ class Augmenter:
         return log_mel, share
 
     def mix_power(self, first: np.ndarray, second: np.ndarray, weight1: np.ndarray, weight2: np.ndarray) -> np.ndarray:
-        """Mel values of two sounds that are heard together, their power weighted by `weight1` and `weight2`, (batch,).
+        """Mel values of two sounds at once, their power weighted by `weight1` and `weight2`, (batch,).
 
         Writes into the two arrays, float32 (batch, frames, bands), of which the first is returned.
         """
@@ -138,9 +141,10 @@ def between_class_weights(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the power of each sound of a mixture is multiplied by, (batch,) each.
 
-    The first is to be heard with the share `ratio`, whatever its level: p = 1 / (1 + 10^((G1 - G2) / 20) (1 - r) / r),
-    and the waveform (p x1 + (1 - p) x2) / sqrt(p^2 + (1 - p)^2). Of sounds that are not correlated the powers add.
-    Tokozume, Ushiku, Harada: Learning from between-class examples for deep sound recognition, ICLR 2018, eq. 1 and 2.
+    The first is to be as loud as its share `ratio` says, whatever its level: p = 1 / (1 + 10^((G1 - G2) / 20) (1 - r)
+    / r), and the waveform (p x1 + (1 - p) x2) / sqrt(p^2 + (1 - p)^2). Of sounds that are not correlated the powers
+    add. Tokozume, Ushiku, Harada: Learning from between-class examples for deep sound recognition, ICLR 2018, eq. 1
+    and 2.
     """
     ratio = np.clip(ratio, 1e-6, 1 - 1e-6)
     p = 1 / (1 + 10 ** ((level1_db - level2_db) / 20) * (1 - ratio) / ratio)
@@ -179,6 +183,13 @@ def mask(log_mel: np.ndarray, mean: np.ndarray, rng: np.random.Generator, *, n_f
             else:
                 segment[:, span] = mean[span]
     return masked
+
+
+def _needed(value: T | None) -> T:
+    """What mixing needs. Raises `TypeError` where it was not given."""
+    if value is None:
+        raise TypeError("augment: mixing needs the partners of a batch, and the levels of both")
+    return value
 
 
 def _each(weights: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from stages.train.augment import Augmenter
 class TrainingBatches(SegmentBatches):
     """The segments of the training folds in a new order every epoch, augmented, with a weight each.
 
-    A clip gives as many segments an epoch as it has, each of them cut from the clip itself or, where featurize made
+    A clip gives as many segments per epoch as it has, each of them cut from the clip itself or, where featurize made
     variants of it, from one of those, drawn at random. A batch depends on seed, epoch and its number alone, so that a
     training that goes on in a later epoch sees what it would have seen.
     """
@@ -51,7 +51,7 @@ class TrainingBatches(SegmentBatches):
         self._epoch, self._order = epoch, np.arange(len(self._pairs))
         np.random.default_rng([self._seed, epoch]).shuffle(self._order)
 
-    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def __getitem__(self, i: int) -> tuple[np.ndarray, ...]:
         """The segments, targets and weights, float32 (batch,), of batch `i`."""
         rng = np.random.default_rng([self._seed, self._epoch, i])
         rows = self._order[i * self._batch_size : (i + 1) * self._batch_size]
@@ -94,4 +94,4 @@ class TrainingBatches(SegmentBatches):
         if crop == "wrap":
             return frames.take(np.arange(length) + rng.integers(n_frames), axis=0, mode="wrap")
         last = max(0, n_frames - length)
-        return self._segmenter.cut(frames, rng.integers(last + 1) if crop == "random" else min(start, last))
+        return self._segmenter.cut(frames, int(rng.integers(last + 1)) if crop == "random" else min(start, last))

@@ -142,7 +142,7 @@ def read_layers(path: Path) -> Layers:
 
 def write_layers(path: Path, layers: Layers) -> None:
     """Write the arrays of layers as `.npz`: `n_layers`, and `<layer>_<array>` with three digits each."""
-    named = {f"{i:03}_{j:03}": array for i, layer in enumerate(layers) for j, array in enumerate(layer)}
+    named: dict[str, Any] = {f"{i:03}_{j:03}": array for i, layer in enumerate(layers) for j, array in enumerate(layer)}
     with atomic_write(path) as beside, beside.open("wb") as file:
         np.savez(file, n_layers=len(layers), **named)
 

@@ -37,6 +37,14 @@ def test_a_band_that_never_changes_is_not_blown_up():
     assert fit_scaler(ScaleParams("band"), [whole]).std[0] == 1
 
 
+def test_a_band_that_is_constant_but_for_rounding_is_not_blown_up():
+    """Merging the means of chunks leaves some 1e-17 of a value that float32 does not hold exactly."""
+    chunks = [np.full((n, 1), 0.1, dtype=np.float32) for n in (3, 7, 11)]
+    assert fit_scaler(ScaleParams("band"), chunks).std[0] == 1
+    chunks = [np.full((1000, 1), value, dtype=np.float32) for value in (0.1, 0.1 + 1e-7)]
+    assert fit_scaler(ScaleParams("band"), chunks).std[0] == 1
+
+
 def test_no_frames_is_an_error():
     with pytest.raises(DataError, match="hold no frame"):
         fit_scaler(ScaleParams("band"), [np.empty((0, 5), dtype=np.float32)])

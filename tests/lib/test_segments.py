@@ -24,6 +24,11 @@ def test_two_seconds_with_one_of_overlap_make_three_segments_of_four_seconds():
     assert segmenter.starts(150) == [0, 38, 76]
 
 
+def test_the_step_is_what_segments_do_not_share():
+    # 2 s less 0.5 s are 33,075 samples: 33075 / 584 = 56.6 frames.
+    assert make_segmenter(study(overlap_s=0.5)).step == 57
+
+
 @pytest.mark.parametrize(
     ("n_frames", "starts"),
     [(1, [0]), (9, [0]), (10, [0]), (11, [0, 1]), (14, [0, 4]), (15, [0, 4, 5]), (18, [0, 4, 8])],
@@ -64,7 +69,7 @@ def test_a_segment_of_a_longer_clip_is_a_view():
     np.testing.assert_array_equal(segment, clip[4:14])
 
 
-def test_the_table_has_a_row_a_segment_in_the_order_of_the_clips():
+def test_the_table_has_one_row_per_segment_in_the_order_of_the_clips():
     clips = pd.DataFrame({"n_frames": [14, 3, 10]})
     table = segment_table(clips, Segmenter(length=10, step=4, fill=None))
     assert table.to_numpy().tolist() == [[0, 0], [0, 4], [1, 0], [2, 0]]

@@ -1,4 +1,4 @@
-"""Keras is told what it computes with before it is imported: call `start_backend` first, import keras after it."""
+"""The backend of Keras must be chosen before Keras is imported: call `start_backend` first, import keras after it."""
 
 import os
 import sys
@@ -12,13 +12,13 @@ from stages.lib.core.errors import ModelError
 def start_backend(name: str) -> None:
     """Choose the backend of Keras, "tensorflow", "jax" or "torch".
 
-    TensorFlow is told to give the same numbers every time. What a user's own configuration of Keras may say otherwise
-    is set to what the networks here are written for. Raises `ModelError` where the library is not installed, or
-    another one was started in this process.
+    TensorFlow is set to give the same numbers every time, and settings of Keras that a user's own configuration may
+    have changed to those that the networks here are written for. Raises `ModelError` where the library is not
+    installed, or another one was started in this process.
     """
     os.environ["KERAS_BACKEND"] = name
     os.environ["TF_DETERMINISTIC_OPS"] = "1"  # read when TensorFlow starts; what cannot comply is an error
-    # Its C++ side is told to keep its remarks: what fails is an exception all the same.
+    # Without the log of its C++ side: what fails is an exception all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _quiet_unless_failing():

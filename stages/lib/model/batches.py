@@ -11,8 +11,8 @@ class SegmentBatches(keras.utils.PyDataset):
     """All segments of the clips of some folds in order, as Keras wants them: pairs of segments and one-hot targets.
 
     Segments are float32 of shape (batch, length, n_mels), targets float32 of shape (batch, n_classes). `clips` are the
-    rows of the features index that are in it, `class_ids` the numbers of their classes; `segments` has a row a segment
-    (see `segment_table`).
+    rows of the features index that are in it, `class_ids` the numbers of their classes; `segments` has one
+    row per segment (see `segment_table`).
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class SegmentBatches(keras.utils.PyDataset):
         self._pairs = self.segments.to_numpy()
 
     def __len__(self) -> int:
-        """Batches an epoch; the last may be smaller."""
+        """Batches per epoch; the last may be smaller."""
         return -(-len(self._pairs) // self._batch_size)
 
-    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, i: int) -> tuple[np.ndarray, ...]:
         """The segments and targets of batch `i`."""
         pairs = self._pairs[i * self._batch_size : (i + 1) * self._batch_size]
         segments = np.stack([self._segmenter.cut(self._frames[clip_row], start) for clip_row, start in pairs])

@@ -1,4 +1,4 @@
-"""Segments: slices of a clip's frames, of equal length, that the net sees one at a time.
+"""Segments: slices of a clip's frames, of equal length, that the network sees one at a time.
 
 A segment starts every `duration_s - overlap_s` seconds; the last one is aligned to the end of the clip, so that nothing
 of the clip is left out and nothing but the clip is in. Only a clip shorter than one segment is padded.
