@@ -12,6 +12,8 @@ from stages.fetch.messages import count, some
 from stages.fetch.recordings import header_seconds
 from stages.fetch.sources import Source
 from stages.lib.core.files import write_csv, write_json
+from stages.lib.core.parallel import parallel_map
+from stages.lib.core.progress import progress
 
 
 def write_listing(raw: Path, source: Source, listing: Listing, esc10: bool) -> None:
@@ -59,7 +61,9 @@ def licence_text(source: Source) -> str:
 def class_lines(listing: Listing, audio: Path) -> list[str]:
     """A table of the classes with their numbers of clips and sources and their hours, as the headers of files say."""
     clips = listing.clips.drop_duplicates("clip")
-    hours = pd.Series({clip: header_seconds(audio / clip) for clip in clips["clip"]}, dtype=float) / 3600
+    headers = parallel_map(header_seconds, [audio / clip for clip in clips["clip"]])
+    seconds = list(progress(headers, total=len(clips), desc="reading headers", unit="clips"))
+    hours = pd.Series(seconds, index=clips["clip"], dtype=float) / 3600
     rows = [("class", "clips", "sources", "hours")]
     for name in sorted({*listing.classes, *clips["class"]}):
         of_class = clips[clips["class"] == name]

@@ -129,6 +129,20 @@ def test_a_train_among_other_vehicles_is_a_class(tmp_path: Path) -> None:
     assert list_dataset(tmp_path, "folder").classes == ["bus", "train", "tram"]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train/1.wav", "train/2.wav", "bus/1.wav"),  # and a folder of something else
+        ("train/1.wav", "train/2.wav", "bus/1.wav", "tram/1.wav", "test/1.wav"),
+        ("train/1.wav", "train/a/2.wav", "bus/1.wav", "tram/1.wav"),
+    ],
+)
+def test_a_train_that_may_be_a_split_stops(tmp_path: Path, names: tuple[str, ...]) -> None:
+    put(tmp_path, *names)
+    with pytest.raises(SourceError, match=r"folders with the names of splits, not of classes: .*train; write a table"):
+        list_dataset(tmp_path, "folder")
+
+
 def test_a_class_of_a_table_may_have_the_name_of_a_split(tmp_path: Path) -> None:
     put_table(tmp_path, "1.wav,train,1", "2.wav,bus,2")
     assert list_dataset(tmp_path, "folder").classes == ["bus", "train"]

@@ -1,5 +1,6 @@
 """Rows with a start and an end: which clips they become, and that these have the samples of the recording."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,35 @@ def test_a_file_that_was_cut_already_stays_as_it_is(tmp_path: Path) -> None:
     assert listing.spans == {}
     assert listing.clips["start_s"].tolist() == ["58.0", "0"]
     assert "2 files as long as the span of the only row: taken as cut already" in listing.notes
+
+
+def test_a_row_as_long_as_the_file_is_cut_where_the_file_has_others(tmp_path: Path) -> None:
+    record(tmp_path / "a.wav")
+    listing = list_table(tmp_path, "a.wav,dog,0,4,1", "a.wav,cat,1,2,2")
+    assert list(listing.spans) == ["a.wav_0.000-4.000.wav", "a.wav_1.000-2.000.wav"]
+    assert listing.files == {}
+
+
+def test_a_file_that_is_a_little_longer_than_its_span_was_cut_already(tmp_path: Path) -> None:
+    record(tmp_path / "a.wav", 4.05)
+    record(tmp_path / "b.wav", 4.06)
+    listing = list_table(tmp_path, "a.wav,dog,0,4,1", "b.wav,cat,0,4,2")
+    assert list(listing.files) == ["a.wav"]
+    assert list(listing.spans) == ["b.wav_0.000-4.000.wav"]
+
+
+def test_spans_find_files_whose_accents_are_written_otherwise(tmp_path: Path) -> None:
+    record(tmp_path / "cafe\u0301.wav")
+    listing = list_table(tmp_path, "caf\u00e9.wav,dog,0,1,1", "caf\u00e9.wav,cat,1,2,2")
+    assert [span.path for span in listing.spans.values()] == [tmp_path / "cafe\u0301.wav"] * 2
+    assert listing.files_without_row == []
+
+
+def test_a_pipe_is_not_read(tmp_path: Path) -> None:
+    record(tmp_path / "a.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    listing = list_table(tmp_path, "a.wav,dog,0,1,1", "pipe.wav,cat,0,1,2")
+    assert (list(listing.files), list(listing.spans)) == (["pipe.wav"], ["a.wav_0.000-1.000.wav"])
 
 
 def test_rows_without_a_usable_span_are_left_to_validate(tmp_path: Path) -> None:
@@ -148,6 +178,23 @@ def test_a_full_disk_is_found_before_cutting(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(SourceError, match=r"cutting the recordings: needs 0.00 GB on the disk of"):
         cut_spans(spans, tmp_path / "audio")
     assert list((tmp_path / "audio").iterdir()) == []
+
+
+def test_a_recording_of_a_phone_is_cut_too(tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="PyAV, which reads what phones write, is not installed")
+    with av.open(str(tmp_path / "a.m4a"), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=SR, layout="mono")
+        tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(4 * SR) / SR, dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(tone[np.newaxis], format="fltp", layout="mono")
+        frame.sample_rate = SR
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    listing = list_table(tmp_path, "a.m4a,dog,1,2.5,1", "a.m4a,cat,2,3,2")
+    assert cut_spans(listing.spans, tmp_path / "audio") == []
+
+    whole, _ = read_audio(tmp_path / "a.m4a")
+    y, sr = soundfile.read(tmp_path / "audio/a.m4a_1.000-2.500.wav", dtype="float32", always_2d=True)
+    np.testing.assert_array_equal(y, whole[SR : round(2.5 * SR)])
+    assert (sr, soundfile.info(tmp_path / "audio/a.m4a_2.000-3.000.wav").subtype) == (SR, "FLOAT")
 
 
 def test_the_same_bytes_whenever_it_is_cut(tmp_path: Path) -> None:
