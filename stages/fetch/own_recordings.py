@@ -134,10 +134,12 @@ def _refuse_splits(top: Path, found: Iterable[str]) -> None:
     if is_vehicle and all(name.count("/") == 1 for name in found if name.startswith(f"{splits[0]}/")):
         return
     if splits:
+        in_folds = all(name.lower().startswith("fold") for name in splits)
         raise SourceError(
             f"{top.name}: folders with the names of splits, not of classes: {some(splits)}; write a table with "
-            f"'python -m stages.commands.clips FOLDER', which has columns for class and fold, or set fetch.source to "
+            "'python -m stages.commands.clips FOLDER', which has columns for class and fold, or set fetch.source to "
             "one of the folders, or rename them"
+            f"{'; if this is the audio of UrbanSound8K, set fetch.dataset to urbansound8k' if in_folds else ''}"
         )
 
 

@@ -22,10 +22,10 @@ def urbansound8k(
     return folder
 
 
-def esc50(folder: Path, *rows: str, files: tuple[str, ...]) -> Path:
+def esc50(folder: Path, *rows: str, files: tuple[str, ...], header: str = ESC50_HEADER) -> Path:
     put(folder / "audio", *files)
     (folder / "meta").mkdir(parents=True)
-    (folder / "meta/esc50.csv").write_text("\n".join([ESC50_HEADER, *rows]) + "\n", encoding="utf-8")
+    (folder / "meta/esc50.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return folder
 
 
@@ -150,6 +150,27 @@ def test_what_is_no_urbansound8k_is_refused(tmp_path: Path, case: str) -> None:
         list_dataset(tmp_path, "urbansound8k")
     assert "\n" not in str(caught.value)
     str(caught.value).encode()
+
+
+def test_a_layout_that_nobody_reads_is_refused(tmp_path: Path) -> None:
+    match = r"other: layout: expected one of .*urbansound8k, .*folder, found 'other'; correct the file in data/sources"
+    with pytest.raises(SourceError, match=match):
+        list_dataset(tmp_path, "other")
+
+
+def test_what_is_not_used_of_a_dataset_is_said(tmp_path: Path) -> None:
+    rows = ["1-9-A-0.ogg,1,0,dog,True,9,A,loud", "2-8-B-10.ogg,2,10,rain,True,8,B,"]
+    esc50(tmp_path, *rows, files=("1-9-A-0.ogg", "2-8-B-10.ogg", "2-8-B-10.txt"), header=f"{ESC50_HEADER},remark")
+    put(tmp_path, "README.md", "meta/esc50-human.xlsx", ".git/HEAD")
+    listing = list_dataset(tmp_path, "esc50")
+    assert listing.unused_columns == ["remark"]  # esc10 and take are known
+    assert listing.sources == "given by the table"
+    assert listing.notes == [
+        "esc50.csv: 1 column not used: remark",
+        "1 hidden or system folder skipped: .git",
+        "1 table not used: meta/esc50-human.xlsx",
+        "2 files not used, not audio by extension: 1 .md (such as README.md), 1 .txt (such as 2-8-B-10.txt)",
+    ]
 
 
 def test_a_hundred_thousand_rows(tmp_path: Path) -> None:
