@@ -19,10 +19,11 @@ from stages.evaluate.soundscapes import SoundscapeExample
 from stages.evaluate.training_plots import plot_curves
 from stages.lib.core.labels import UNSURE
 from stages.lib.frontend.mel_axis import set_hz_ticks
-from stages.lib.plotting import ACCENT, FAINT, INK, save_figure
+from stages.lib.plotting import ACCENT, FAINT, INK, save_figure, shorten
 
 ROW = 0.24  # inches a row of text
 FEW = 20  # classes up to which there is room for large type
+LONGEST_TITLE = 20  # characters of a name over a small picture
 NOTHING = "no model has a test fold: nothing to show"
 SOUNDSCAPE = "soundscape.png"
 PICTURES = {
@@ -71,9 +72,9 @@ def plot_confusion_shares(matrix: np.ndarray, classes: Sequence[str], title: str
 
 
 def _plot_matrix(matrix: np.ndarray, numbers: np.ndarray, classes: Sequence[str], title: str) -> Figure:
-    n = len(classes)
+    n, names = len(classes), [shorten(name) for name in classes]
     cell = 0.55 if n <= FEW else 0.3
-    longest = 0.08 * max(len(name) for name in classes)  # inches of the longest name
+    longest = 0.08 * max(map(len, names))  # inches of the longest name
     side = cell * n + longest
     figure = Figure(figsize=(side + 2.2, side + 1.2), layout="constrained")
     axis = figure.subplots()
@@ -83,13 +84,13 @@ def _plot_matrix(matrix: np.ndarray, numbers: np.ndarray, classes: Sequence[str]
     for i, j in np.argwhere(numbers):
         color = "white" if shares[i, j] > 0.5 else "black"
         axis.text(j, i, numbers[i, j], ha="center", va="center", color=color, fontsize=10 if n <= FEW else 6.5)
-    names: dict[str, Any] = {"fontsize": 10 if n <= FEW else 8}
-    axis.set_xticks(range(n), classes, rotation=90 if n > FEW else 45, ha="center" if n > FEW else "right", **names)
+    font: dict[str, Any] = {"fontsize": 10 if n <= FEW else 8}
+    axis.set_xticks(range(n), names, rotation=90 if n > FEW else 45, ha="center" if n > FEW else "right", **font)
     if n <= FEW:
         axis.tick_params(axis="x", pad=1)
         for label in axis.get_xticklabels():
             label.set_rotation_mode("anchor")
-    axis.set_yticks(range(n), classes, **names)
+    axis.set_yticks(range(n), names, **font)
     axis.set(xlabel="predicted class", ylabel="true class")
     figure.suptitle(title)
     return figure
@@ -129,7 +130,7 @@ def plot_groups(results: Results, data: str) -> Figure:
 
 def _count(name: str, row: dict[str, Any]) -> str:
     """The name of a row with its clips, and a warning where they are of one source, so that no interval can be had."""
-    return f"{name} ({row['n_clips']}, 1 source)" if row["n_sources"] == 1 else f"{name} ({row['n_clips']})"
+    return f"{shorten(name)} ({row['n_clips']}{', 1 source' if row['n_sources'] == 1 else ''})"
 
 
 # The name of a block, the names of its rows from below, their values, lower and upper bounds.
@@ -177,7 +178,7 @@ def plot_precision_recall(predictions: pd.DataFrame, classes: Sequence[str], res
         if pair[0].any()
     ]
     area = results.classes.set_index("class")["average_precision"]
-    names = [f"{name} {area[name]:.2f}" for name, _, _ in curves]
+    names = [f"{shorten(name, LONGEST_TITLE)} {area[name]:.2f}" for name, _, _ in curves]
     title = f"Precision by recall, with the average precision of the class\n{data}"
     return _plot_curves(curves, names, title, "recall", "precision", guide=None)
 
@@ -190,7 +191,7 @@ def plot_roc(predictions: pd.DataFrame, classes: Sequence[str], results: Results
         if pair[0].any() and not pair[0].all()
     ]
     area = results.classes.set_index("class")["roc_auc"]
-    names = [f"{name} {area[name]:.2f}" for name, _, _ in curves]
+    names = [f"{shorten(name, LONGEST_TITLE)} {area[name]:.2f}" for name, _, _ in curves]
     title = f"ROC: true by false positive rate, with the area under the curve of the class\n{data}"
     return _plot_curves(curves, names, title, "false positive rate", "true positive rate", guide=[0, 1])
 
@@ -279,7 +280,7 @@ def plot_soundscape(example: SoundscapeExample | None, data: str) -> Figure:
             spans = [(start_s, end_s - start_s) for row, start_s, end_s in events if row == label]
             once = name if i == 0 else "_"  # the legend leaves out what begins with an underscore
             below.broken_barh(spans, (i + offset, 0.3), color=color, label=once)
-    below.set_yticks(range(len(labels)), [name for name, _ in reversed(labels)], fontsize=9)
+    below.set_yticks(range(len(labels)), [shorten(name) for name, _ in reversed(labels)], fontsize=9)
     below.set(xlabel="seconds", xlim=(0, duration_s), ylim=(-0.6, max(len(labels), 1) - 0.4))
     below.grid(axis="x", alpha=0.3)
     handles, names = below.get_legend_handles_labels()

@@ -23,6 +23,7 @@ from stages.evaluate.unknown import CONFIDENT, LEVELS_DB, METRICS
 from stages.lib.audio import load_mono
 from stages.lib.core.errors import AudioError
 from stages.lib.features.store import Features
+from stages.lib.model.calibration import Calibration
 from stages.lib.model.metadata import ModelMetadata
 from stages.lib.split.folds import Split
 
@@ -149,6 +150,7 @@ def render_report(
         n_misclassified=len(evaluation.misclassifications),
         classes=[_class_row(row) for row in results.classes.to_dict("records")],
         card=_card(run),
+        calibration=_calibration(run.models),
         parameters=_parameters(run.models),
         digest=digest,
     )
@@ -280,17 +282,40 @@ def _card(run: Run) -> dict[str, Any]:
     featurize, train = first.featurize, first.train
     low = f"below {featurize.fmin:g} Hz or " if featurize.fmin else ""
     folds = "; ".join(_describe_split(model.split) for model in run.models[:3])
-    temperatures = [model.calibration.temperature for model in run.models if model.calibration]
     return {
         "model": f"{train.model}, trained on {train.backend}" + (f"; {n_models} models" if n_models > 1 else ""),
         "band": f"{low}above {featurize.fmax:g} Hz",
         "n_clips": f"{run.n_clips:,}",
         "n_data_folds": len(run.folds),
         "training": folds + (f"; and so on for {n_models - 3} more" if n_models > 3 else ""),
-        "calibration": "as the network gives it, not calibrated"
-        if not temperatures
-        else f"calibrated by temperature on the validation fold: {', '.join(f'{t:.2f}' for t in temperatures)}",
     }
+
+
+def _calibration(models: list[ModelMetadata]) -> dict[str, Any]:
+    """The temperature of each model and its thresholds by class, with the clips that they rest on."""
+    fitted = [(model.name, model.calibration) for model in models if model.calibration]
+    return {
+        "models": [
+            {
+                "name": name,
+                "temperature": f"{calibration.temperature:.2f}",
+                "clips": f"{sum(calibration.n_clips.values()):,}" if calibration.n_clips else "–",
+                "folds": ", ".join(map(str, calibration.folds)),
+                "limited": calibration.limited,
+            }
+            for name, calibration in fitted
+        ],
+        "not_calibrated": [model.name for model in models if model.calibration is None],
+        "thresholds": [
+            {"class": name, "cells": [_threshold(calibration, name) for _, calibration in fitted]}
+            for name in models[0].classes
+        ],
+    }
+
+
+def _threshold(calibration: Calibration, name: str) -> str:
+    clips = f" ({calibration.n_clips[name]})" if name in calibration.n_clips else ""
+    return f"{calibration.thresholds.get(name, 0.5):.2f}{clips}"
 
 
 def _describe_split(split: Split) -> str:

@@ -17,6 +17,7 @@ ACCENT = "#c8553d"  # what it is compared with
 FAINT = "#c9d3df"  # background: other curves, bars behind points
 DOUBT = "#9aa5b1"  # what the model is unsure of
 EMPTY = "#2fb5a5"  # bands that no FFT bin falls into; not a colour of the map of levels
+LONGEST = 32  # characters of a name beside an axis
 
 # Names of classes and files are text: with mathematics on, "$1 to $2" loses its signs and a single "$" can end in an
 # error. Tick labels of logarithmic axes would need it, so plots give those a formatter of plain numbers.
@@ -44,6 +45,17 @@ def legible(text: str) -> str:
         f"U+{ord(character):04X}"
         for character in text
     )  # fmt: skip
+
+
+def shorten(name: str, longest: int = LONGEST) -> str:
+    """`name`, or its beginning and end around an ellipsis where it has more than `longest` characters.
+
+    For labels of axes: one long name would leave no room for the data.
+    """
+    if len(name) <= longest:
+        return name
+    n_end = longest // 3
+    return f"{name[: longest - n_end - 1]}…{name[-n_end:]}"
 
 
 def _replace_missing_characters(figure: Figure) -> None:

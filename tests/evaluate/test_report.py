@@ -1,7 +1,6 @@
 """The report of evaluate and its pictures, without a model: from generated predictions."""
 
 import base64
-import functools
 import html.parser
 import io
 import re
@@ -10,63 +9,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from matplotlib.text import Text
 
 from helpers.metadata import make_metadata
+from helpers.predictions import NAMES, PARAMS, generate_predictions
 from helpers.repository import ROOT
 from stages.evaluate.confusions import find_misclassifications
 from stages.evaluate.evaluation import evaluate
 from stages.evaluate.event_scores import COUNTS
 from stages.evaluate.plots import (
-    plot_classes,
     plot_confusion,
-    plot_confusion_shares,
-    plot_folds,
-    plot_groups,
-    plot_precision_recall,
-    plot_reliability,
-    plot_roc,
 )
 from stages.evaluate.predictions import SOUNDSCAPE_COLUMNS, FoldPredictions
 from stages.evaluate.published import differences, find_protocol, read_published
 from stages.evaluate.report import LISTEN_S, LISTEN_SR, N_EXAMPLES, Run, choose_examples, encode_mp3, render_report
-from stages.evaluate.scores import EvaluateParams, count_confusions, score
+from stages.evaluate.scores import count_confusions
 from stages.evaluate.unknown import UNKNOWN_COLUMNS
 from stages.lib.core.errors import AudioError, DataError
+from stages.lib.model.calibration import Calibration
 from stages.lib.plotting import save_figure
 
-PARAMS = EvaluateParams(
-    n_bootstrap=20,
-    calibration_bins=10,
-    n_soundscapes=0,
-    soundscape_s=6.0,
-    soundscape_snr_db=[6.0, 20.0],
-    unknown="",
-    seed=1,
-)
-NAMES = ["siren", "<b>dog & bark</b>", "car_horn"]  # a class may be called anything
 DATA = {"name": "sample", "title": "Sample (synthetic)", "synthetic": True, "licence": "CC0-1.0", "citation": None}
-
-
-def generate(n=90, classes=NAMES, n_folds=2):
-    rng = np.random.default_rng(0)
-    number = np.arange(n) % len(classes)
-    raw = rng.gamma(1.0, size=(n, len(classes)))
-    raw[np.arange(n), number] += 1
-    probabilities = (raw / raw.sum(axis=1, keepdims=True)).round(6)
-    source = np.arange(n) // 3
-    table = pd.DataFrame(
-        {
-            "clip": [f"{i}.wav" for i in range(n)],
-            "fold": 1 + source % n_folds,
-            "source": source.astype(str),
-            "salience": rng.choice(["1", "2"], n),
-            "duration_s": rng.uniform(0.1, 5, n),
-            "truth": np.array(classes)[number],
-            "predicted": np.array(classes)[raw.argmax(axis=1)],
-        }
-    )
-    return table.join(pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes]))
 
 
 def model(test, train=(2,), validation=None, calibration=None):
@@ -133,14 +95,14 @@ def render(
 def test_soundscapes_have_their_scores_and_classes():
     counts = pd.DataFrame([[3, 1, 2] * 3, [0] * 9], columns=COUNTS, index=pd.Index(NAMES[::2], name="class"))
     names = NAMES[::2]
-    page = render(generate(n_folds=1), counts=counts)
+    page = render(generate_predictions(n_folds=1), counts=counts)
     assert '<td>event F1</td><td class="n">0.667</td>' in page
     assert f'<tr><td>{names[0]}</td><td class="n">4</td><td class="n">0.667</td>' in page
     assert f'<tr><td>{names[1]}</td><td class="n">0</td>' not in page
 
 
 def test_without_soundscapes_the_page_says_so():
-    section = render(generate()).split('<h2 id="soundscapes">')[1].split("<h2")[0]
+    section = render(generate_predictions()).split('<h2 id="soundscapes">')[1].split("<h2")[0]
     assert "This run has none." in section
     assert "<img" not in section
 
@@ -153,7 +115,7 @@ def section(page, name):
 
 def test_unknown_sounds_are_listed_by_kind_and_confidence():
     recordings = [("recordings", "a.wav", NAMES[1], 0.99), ("recordings", "b.wav", "siren", 0.6)]
-    text = section(render(generate(), unknown=pd.concat([UNKNOWN, unknown_sounds(*recordings)])), "unknown")
+    text = section(render(generate_predictions(), unknown=pd.concat([UNKNOWN, unknown_sounds(*recordings)])), "unknown")
     assert "confidence of at least noise (2) recordings (2) any 50.0% 100.0% 50% 50.0% 100.0%" in text
     assert "70% 50.0% 50.0%" in text
     assert "95% 50.0% 50.0%" in text
@@ -171,13 +133,13 @@ def test_a_page_without_recordings_of_other_sounds_says_so(sample_page):
 def test_a_page_warns_where_each_file_is_its_own_source(sample_page):
     warning = "Each file counts as a source of its own,"
     assert warning not in section(sample_page, "numbers")
-    assert warning in section(render(generate(), sources="one per file"), "numbers")
+    assert warning in section(render(generate_predictions(), sources="one per file"), "numbers")
 
 
 @pytest.fixture(scope="module")
 def sample_page():
     """The page of the synthetic sample, for the tests that only look at it."""
-    return render(generate())
+    return render(generate_predictions())
 
 
 class Page(html.parser.HTMLParser):
@@ -207,7 +169,7 @@ class Page(html.parser.HTMLParser):
 
 
 def test_a_page_asks_for_nothing_from_the_network(tmp_path):
-    predictions = generate()
+    predictions = generate_predictions()
     matrix = count_confusions(predictions["truth"], predictions["predicted"], NAMES)
     save_figure(tmp_path / "confusion.png", plot_confusion(matrix, NAMES, "title"))
     text = render(predictions, pictures=[(tmp_path / "confusion.png", "Clips by class.")])
@@ -245,7 +207,7 @@ def test_synthetic_data_is_called_so_and_stands_beside_no_published_figure(sampl
 
 def test_confident_misclassifications_can_be_played(sample_page):
     page = Page(sample_page)
-    chosen = choose_examples(find_misclassifications(generate(), NAMES))
+    chosen = choose_examples(find_misclassifications(generate_predictions(), NAMES))
     sounds = [tag["src"] for tag in page.all("audio")]
     assert len(sounds) == len(chosen) - (chosen["clip"] == "1.wav").sum() > 3
     kind, content = sounds[0].split(",", 1)
@@ -256,14 +218,14 @@ def test_confident_misclassifications_can_be_played(sample_page):
 
 
 def test_a_clip_that_cannot_be_read_says_so():
-    predictions = generate()
+    predictions = generate_predictions()
     predictions.loc[1, ["truth", "predicted", "p_car_horn", "p_siren"]] = ["siren", "car_horn", 1.0, 0.0]
     page = Page(render(predictions))
     assert "1.wav: cannot be read as audio (No such file or directory)" in page.text
 
 
 def test_examples_are_bounded_and_one_per_source_and_confusion():
-    predictions = generate(n=3000)
+    predictions = generate_predictions(n=3000)
     predictions["source"] = (predictions.index // 300).astype(str)  # many clips per source, of all classes
     chosen = choose_examples(find_misclassifications(predictions, NAMES))
     assert len(chosen) == N_EXAMPLES
@@ -277,20 +239,36 @@ def test_sounds_of_any_length_are_encoded(n_samples):
 
 
 def test_no_test_fold_makes_a_page_that_says_so():
-    text = Page(render(generate(n=0), models=[model(None, train=(1, 2))])).text
+    text = Page(render(generate_predictions(n=0), models=[model(None, train=(1, 2))])).text
     assert "there is nothing to score" in text
     assert "trained on folds 1, 2" in text
 
 
 def test_one_fold_is_called_a_quick_look():
-    text = " ".join(Page(render(generate(n_folds=1), models=[model(1)])).text.split())
+    text = " ".join(Page(render(generate_predictions(n_folds=1), models=[model(1)])).text.split())
     assert "90 clips of fold 1. One fold is a quick look" in text
 
 
-def test_the_card_names_temperature_and_band():
-    models = [model(1, calibration={"temperature": 1.25, "thresholds": {}, "folds": [2]})]
-    text = Page(render(generate(n_folds=1), models=models)).text
-    assert "calibrated by temperature on the validation fold: 1.25" in text
+def test_confidence_names_temperature_and_thresholds_with_the_clips_they_rest_on():
+    classes = model(1).classes
+    old = Calibration(temperature=1.25, thresholds=dict.fromkeys(classes, 0.625), folds=[2])  # as of version 0.1
+    new = old.model_copy(update={"n_clips": dict.fromkeys(classes, 8), "limited": True})
+    models = [model(i).model_copy(update={"calibration": fitted}) for i, fitted in ((1, new), (2, old), (3, None))]
+    text = section(render(generate_predictions(), models=models), "confidence")
+    assert "Not calibrated: fold_3." in text
+    assert "fold_1 1.25 24 2 held at a limit:" in text
+    assert "fold_2 1.25 – 2 Thresholds class fold_1 fold_2 low 0.62 (8) 0.62" in text
+
+
+def test_a_class_may_be_called_anything():
+    names = ["$1 to $2", "\U0001f415 dog", "a" * 200]
+    text = Page(render(generate_predictions(classes=names), classes=names)).text
+    assert all(name in text for name in names)
+
+
+def test_the_card_names_the_band():
+    models = [model(1)]
+    text = Page(render(generate_predictions(n_folds=1), models=models)).text
     assert "above 8000 Hz" in text
 
 
@@ -299,7 +277,7 @@ TEN = [f"class {i}" for i in range(10)]
 
 
 def test_a_run_of_another_protocol_is_set_beside_published_results_with_a_warning():
-    predictions = generate(n=100, classes=TEN, n_folds=2)
+    predictions = generate_predictions(n=100, classes=TEN, n_folds=2)
     models = [model(1, validation=2), model(2, train=(1,))]
     text = " ".join(Page(render(predictions, URBANSOUND8K, TEN, models)).text.split())
     assert "Not to be compared as it stands" in text
@@ -344,58 +322,3 @@ def test_an_invalid_table_is_named(tmp_path, content, message):
         path.write_text(content)
     with pytest.raises(DataError, match=message):
         read_published(path)
-
-
-FIGURES = {
-    "classes": lambda p, c, r: plot_classes(r, "data"),
-    "folds": lambda p, c, r: plot_folds(r, "data"),
-    "groups": lambda p, c, r: plot_groups(r, "data"),
-    "precision_recall": lambda p, c, r: plot_precision_recall(p, c, r, "data"),
-    "roc": lambda p, c, r: plot_roc(p, c, r, "data"),
-    "reliability": lambda p, c, r: plot_reliability(p, c, r, "data"),
-    "confusion": lambda p, c, r: plot_confusion(count_confusions(p["truth"], p["predicted"], c), c, "title\ndata"),
-    "shares": lambda p, c, r: plot_confusion_shares(count_confusions(p["truth"], p["predicted"], c), c, "title\ndata"),
-}
-
-
-def long_names(n_classes):
-    return [f"a class of sounds {i}" for i in range(n_classes)]
-
-
-@functools.cache  # scikit-learn takes seconds for fifty classes
-def generate_and_score(n_classes):
-    predictions = generate(n=3 * n_classes, classes=long_names(n_classes), n_folds=1)
-    return predictions, score(predictions, predictions, long_names(n_classes), PARAMS)
-
-
-@pytest.mark.parametrize("n_classes", [2, 50])
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"roc"}))  # drawn as precision_recall is
-def test_pictures_name_the_data_and_cut_nothing_off(name, n_classes):
-    classes = long_names(n_classes)
-    predictions, results = generate_and_score(n_classes)
-    figure = FIGURES[name](predictions, classes, results)
-    figure.draw_without_rendering()
-    # Numbers beside an axis may lie out of its limits, and are then not drawn: only words are looked at.
-    words = [text for text in figure.findobj(Text) if any(map(str.isalpha, text.get_text()))]
-    assert any("data" in text.get_text() for text in words)
-    width, height = figure.get_size_inches() * figure.dpi
-    for text in words:
-        box = text.get_window_extent()
-        assert -1 < box.x0 < box.x1 < width + 1, text
-        assert -1 < box.y0 < box.y1 < height + 1, text
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_pictures_of_nothing_can_be_drawn(name, tmp_path):
-    predictions = generate(n=0)
-    save_figure(tmp_path / "x.png", FIGURES[name](predictions, NAMES, score(predictions, predictions, NAMES, PARAMS)))
-
-
-def test_classes_are_drawn_with_the_best_on_top_beside_their_own_name():
-    predictions = generate()
-    results = score(predictions, predictions, NAMES, PARAMS)
-    axis = plot_classes(results, "data").axes[0]
-    named = [label.get_text().rsplit(" (", 1)[0] for label in axis.get_yticklabels()]
-    recall = results.classes.set_index("class")["recall"]
-    drawn = axis.lines[0].get_xdata().tolist()
-    assert drawn == [recall[name] for name in named] == sorted(recall)

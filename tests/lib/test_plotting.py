@@ -5,7 +5,7 @@ import warnings
 import pytest
 from matplotlib.figure import Figure
 
-from stages.lib.plotting import legible, save_figure
+from stages.lib.plotting import legible, save_figure, shorten
 
 
 def named(title: str, labels: list[str]) -> Figure:
@@ -44,3 +44,11 @@ def test_the_same_picture_has_the_same_bytes(tmp_path):
     for name in ("once.png", "again.png"):
         save_figure(tmp_path / name, named("dog 🐶", ["a", "b"]))
     assert (tmp_path / "once.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+
+
+def test_a_long_name_keeps_its_beginning_and_end():
+    assert shorten("siren") == "siren"
+    assert shorten("a" * 32) == "a" * 32
+    shortened = shorten("air conditioner on the roof of the neighbour, old one")
+    assert shortened == "air conditioner on th…r, old one"
+    assert len(shortened) == 32
