@@ -72,15 +72,11 @@ def _match_table(table: Table, top: Path, only_named: bool) -> tuple[pd.DataFram
     A table may lie anywhere, even in a home folder: where it was named itself, only what it names is looked at.
     """
     clips = table.rows
-    if only_named:
-        found = {path: top / path for path in clips["clip"].unique() if path and os.path.lexists(top / path)}
-        notes = [*table.notes, *match_paths(clips, found)]
-    else:
-        found, skipped = find_files(top)
-        notes = [*table.notes, *match_paths(clips, found), *skipped]
+    found, skipped = (_named_files(clips, top), []) if only_named else find_files(top)
+    notes = [*table.notes, *match_paths(clips, found), *skipped]
     clips["clip"] = [str(PurePosixPath(path)) if path else "" for path in clips["clip"]]
     if only_named:
-        found = {path: top / path for path in clips["clip"].unique() if path and os.path.lexists(top / path)}
+        found = _named_files(clips, top)  # by their paths as they are written now
     names = sorted(set(clips["class"]) - {""})
     if names and all(map(is_split, names)):
         raise SourceError(
@@ -88,6 +84,10 @@ def _match_table(table: Table, top: Path, only_named: bool) -> tuple[pd.DataFram
             "column of the sounds class, and number the splits from 1 in a column fold"
         )
     return clips, found, notes
+
+
+def _named_files(clips: pd.DataFrame, top: Path) -> dict[str, Path]:
+    return {path: top / path for path in clips["clip"].unique() if path and os.path.lexists(top / path)}
 
 
 def _find_class_folders(top: Path) -> tuple[dict[str, Path], list[str], list[str]]:
