@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import yaml
 
+from helpers.odd_recordings import BROKEN, DURATION_S, TWICE, WHOLE
 from helpers.repository import ROOT
 from stages.lib.core.errors import DataError
 from stages.validate import probe as probing
@@ -184,6 +185,27 @@ def test_no_clip_vanishes(bad: Workspace):
     assert list(rejected.columns) == [*ACCEPTED_COLUMNS, "reasons"]
     metrics = json.loads((bad.root / "metrics/validate.json").read_text())
     assert (metrics["n_fetched"], metrics["n_accepted"]) == (len(AUDIO), len(accepted))
+
+
+def test_every_recording_as_people_have_them_is_accounted_for(tmp_path: Path):
+    """M4A, MP3 without a tag, cut, lying and inverted files: each is accepted, or rejected by the check that should."""
+    workspace = Workspace(tmp_path)
+    for clip, make in (WHOLE | TWICE).items():
+        workspace.add(clip, make, **{"class": "bark", "class_id": "0", "fold": "1"})
+    for clip, (make, _) in BROKEN.items():
+        workspace.add(clip, make, **{"class": "siren", "class_id": "1", "fold": "1"})
+    workspace.params.update(max_duration_s=15.0, max_rejected_share=1.0, max_rejected_share_per_class=1.0)
+    workspace.run()
+    accepted, rejected = workspace.table("clips/accepted.csv"), workspace.table("clips/rejected.csv")
+    offered = [row["clip"] for row in workspace.rows]
+    assert sorted([*accepted["clip"], *rejected["clip"]]) == sorted(offered)
+    assert set(accepted["clip"]) == set(WHOLE | TWICE)
+    found = dict(zip(rejected["clip"], rejected["reasons"].str.split(":").str[0], strict=True))
+    assert found == {clip: check for clip, (_, check) in BROKEN.items()}
+    durations = dict(zip(accepted["clip"], accepted["duration_s"].astype(float), strict=True))
+    assert durations == {
+        clip: pytest.approx(2 * DURATION_S if clip in TWICE else DURATION_S, abs=0.2) for clip in WHOLE | TWICE
+    }
 
 
 def test_warnings_are_listed(bad: Workspace):
