@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from helpers.metadata import change_metadata
+from helpers.odd_recordings import BROKEN, run
 from helpers.predict_program import PROGRAM, read_lines
 from helpers.repository import GIT_IDENTITY, ROOT
 from helpers.tone_model import SR, scene, tone_model
@@ -24,7 +25,8 @@ from stages.commands.models import choose_model
 from stages.commands.predict import __main__ as predict
 from stages.commands.predict.formats import audacity_labels, caption, clock, printable, table
 from stages.commands.predict.options import MODELS
-from stages.lib.core.errors import EarError, ModelError
+from stages.lib.core.errors import AudioError, EarError, ModelError
+from stages.lib.inference.detect import detect
 from stages.lib.inference.events import Event
 from stages.lib.inference.runtime import open_model
 
@@ -131,6 +133,42 @@ def test_formats_of_soundfile(format_, suffix, tmp_path, capsys):
     soundfile.write(path, np.stack([scene(44100)] * 2, axis=1), 44100, format=format_)
     predict.main([str(path), "--json"])
     assert {event["class"] for event in read_lines(capsys.readouterr().out)} >= {"low", "high"}
+
+
+def test_formats_of_ffmpeg(tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", scene(44100), 44100)
+    run("ffmpeg", "-i", str(tmp_path / "a.wav"), str(tmp_path / "phone.m4a"))
+    predict.main([str(tmp_path / "phone.m4a"), "--json"])
+    assert {event["class"] for event in read_lines(capsys.readouterr().out)} >= {"low", "high"}
+
+
+def test_a_recording_without_a_length_is_read_to_its_end(tmp_path, capsys):
+    """libsndfile estimates the length of an MP3 without a tag by the bit rate of its first frames, and stops there."""
+    y = scene(44100)
+    y[: len(y) // 2] = np.random.default_rng(0).uniform(-0.9, 0.9, len(y) // 2)  # costs many more bits than the rest
+    soundfile.write(tmp_path / "a.wav", y, 44100)
+    run("lame", "-V4", "-t", str(tmp_path / "a.wav"), str(tmp_path / "a.mp3"))
+    predict.main([str(tmp_path / "a.mp3")])
+    assert re.search(r"\(00:09\.[01]\)", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("claims 1 s of 5.wav", "the header claims 44100 bytes, but 176400 more follow"),
+        ("inverted.wav", "averaging the channels loses all of the sound"),
+    ],
+)
+def test_a_recording_of_which_a_part_is_lost_gets_its_events_a_line_and_status_1(name, message, tmp_path, capsys):
+    BROKEN[name][0](tmp_path / name)
+    with pytest.raises(SystemExit) as exit_:
+        predict.main([str(tmp_path / name)])
+    assert exit_.value.code == 1
+    out, err = capsys.readouterr()
+    assert out.startswith(str(tmp_path / name))
+    assert re.search(f"error: .*{re.escape(name)}: {message}.*; the events are those of what could be read", err)
+    with pytest.raises(AudioError, match=f"{re.escape(name)}: {message}"):
+        detect(tmp_path / name, tone_model())
 
 
 def test_each_file_that_cannot_be_read_gets_a_line_and_the_rest_go_on(recording, tmp_path, capsys):
