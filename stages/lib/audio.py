@@ -237,14 +237,20 @@ class _FfmpegReader:
 
         to_float = av.AudioResampler(format="fltp")  # rate and channels stay
         pieces: list[np.ndarray] = []
-        for frame in frames:
-            if (frame.sample_rate, frame.layout.nb_channels) != (sr, n_channels):
-                found = f"{frame.sample_rate} Hz and {frame.layout.nb_channels} channels after {sr} Hz and {n_channels}"
-                raise _unreadable(self._path, f"it changes on the way: {found}; cut it into files of one kind")
-            pieces += [converted.to_ndarray().T for converted in to_float.resample(frame)]  # [n, n_channels]
-            if sum(map(len, pieces)) >= BLOCK:
+        try:
+            for frame in frames:
+                kind = frame.sample_rate, frame.layout.nb_channels
+                if kind != (sr, n_channels):
+                    found = f"{kind[0]} Hz and {kind[1]} channels after {sr} Hz and {n_channels}"
+                    raise _unreadable(self._path, f"it changes on the way: {found}; cut it into files of one kind")
+                pieces += [converted.to_ndarray().T for converted in to_float.resample(frame)]  # [n, n_channels]
+                if sum(map(len, pieces)) >= BLOCK:
+                    yield np.concatenate(pieces)
+                    pieces = []
+        except AudioError:
+            if pieces:  # what comes before is good
                 yield np.concatenate(pieces)
-                pieces = []
+            raise
         if pieces:
             yield np.concatenate(pieces)
 

@@ -84,6 +84,15 @@ def test_messages(tmp_path: Path, name: str, message: str):
             raise AudioError(problem)
 
 
+def test_what_comes_before_an_error_is_given(tmp_path: Path):
+    BROKEN["cut.aac"][0](tmp_path / "cut.aac")
+    with open_audio(tmp_path / "cut.aac") as recording:
+        blocks = recording.blocks()
+        assert len(next(blocks)) / SR == pytest.approx(DURATION_S * 2 / 3, abs=0.3)
+        with pytest.raises(AudioError, match="invalid data found"):
+            next(blocks)
+
+
 def test_names_of_codings(tmp_path: Path):
     for name, coding in {
         "lame without a tag.mp3": "MP3 MPEG_LAYER_III",
