@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from helpers.predict_program import PROGRAM, feed, read_lines, start
+from helpers.predict_program import PROGRAM, read_lines, start
 from helpers.repository import ROOT
-from helpers.tone_model import SR, scene
+from helpers.tone_model import SR, scene, tone_model
+from stages.commands.predict import __main__ as predict
 from stages.commands.predict.live import read_stdin
 from stages.commands.predict.pcm import ENCODINGS, PcmDecoder, mp3_frame_bytes
 from stages.lib.core.errors import AudioError
@@ -144,15 +145,46 @@ def test_formats_of_soundfile_and_written_files_agree(encoding, tmp_path):
     )
 
 
+class StandardInput:
+    """In the place of standard input: yields pieces, and is interrupted by Ctrl-C while it waits for one."""
+
+    def __init__(self, *pieces):
+        self.buffer, self.pieces = self, list(pieces)
+
+    def isatty(self):
+        return False
+
+    def read1(self, n_bytes):
+        piece = self.pieces.pop(0) if self.pieces else b""
+        if piece is signal.SIGINT:
+            signal.raise_signal(signal.SIGINT)
+        return piece
+
+
 def pcm(y):
     return np.round(y * 32767).astype("<i2").tobytes()
 
 
-def test_live_gives_the_events_of_the_file(tmp_path):
+@pytest.fixture
+def predict_stdin(monkeypatch):
+    """Runs the command with the model of tones on pieces of standard input."""
+    monkeypatch.setattr(predict, "open_model", lambda path: tone_model())
+    monkeypatch.setattr(predict, "find_model", lambda wanted, revision, scratch: None)
+
+    def run(*pieces, options=()):
+        monkeypatch.setattr(sys, "stdin", StandardInput(*pieces))
+        predict.main(["-", *options])
+
+    return run
+
+
+def test_live_gives_the_events_of_the_file(predict_stdin, tmp_path, capsys):
     soundfile.write(tmp_path / "a.wav", np.round(scene() * 32767).astype(np.int16), SR)
-    _, of_file, _ = feed(str(tmp_path / "a.wav"), "--json", data=b"")
-    code, live, err = feed("-", "--sr", str(SR), "--json", data=pcm(scene()))
-    assert code == 0, err
+    predict.main([str(tmp_path / "a.wav"), "--json"])
+    of_file = capsys.readouterr().out
+    data = pcm(scene())
+    predict_stdin(*(data[i : i + 999] for i in range(0, len(data), 999)), options=["--sr", str(SR), "--json"])
+    live = capsys.readouterr().out
     expected = read_lines(of_file)
     found = sorted(read_lines(live), key=lambda event: event["start_s"])
     assert [event["class"] for event in found] == [event["class"] for event in expected]
@@ -215,19 +247,6 @@ def test_ctrl_c_ends_live_with_what_was_read():
     assert last["end_s"] > 3.2
 
 
-class StandardInput:
-    """In the place of standard input: yields pieces, and is interrupted by Ctrl-C while it waits for one."""
-
-    def __init__(self, *pieces):
-        self.buffer, self.pieces = self, list(pieces)
-
-    def read1(self, n_bytes):
-        piece = self.pieces.pop(0)
-        if piece is signal.SIGINT:
-            signal.raise_signal(signal.SIGINT)
-        return piece
-
-
 def test_ctrl_c_while_waiting_ends_the_stream(monkeypatch):
     monkeypatch.setattr(sys, "stdin", StandardInput(b"a", b"b", signal.SIGINT, b"c"))
     before = signal.getsignal(signal.SIGINT)
@@ -258,6 +277,21 @@ def test_the_end_of_a_pipe_is_not_an_error():
         process.stdin.close()
     assert process.stderr.read() == b""
     assert process.wait() == 1
+
+
+def test_a_sample_that_is_not_finite_gets_a_line_and_the_events_before_it():
+    y = scene()
+    y[-100] = np.nan
+    options = ["--sr", str(SR), "--format", "f32le", "--unsure-after", "99", "--json"]
+    process = start("-", *options, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(y[: 6 * SR].astype("<f4").tobytes())
+    process.stdin.flush()
+    first = process.stdout.readline()  # until then nothing else is sent, so that the rest is read by itself
+    out, err = process.communicate(y[6 * SR :].astype("<f4").tobytes())
+    assert process.returncode == 1
+    assert [event["class"] for event in read_lines((first + out).decode())] == ["low", "high"]
+    problem = r"a sample after \d\.\d s is not a finite number; the events are those of what came before"
+    assert re.search(rf"error: standard input: {problem}\n$", err.decode())
 
 
 HOW = r"send raw samples through a pipe: arecord .* \| python -m stages\.commands\.predict -"
@@ -291,7 +325,6 @@ def test_a_terminal_as_standard_input_is_named_before_the_model_is_opened():
         (FILES["WAV"] * 10, r"expected raw samples, found a file \(WAV or AVI\); .*"),
     ],
 )
-def test_what_is_wrong_with_standard_input_is_named(data, message):
-    code, out, err = feed("-", "--format", "f32le", data=data)
-    assert (code, out) == (1, "")
-    assert re.fullmatch(rf"predict: model .*\nerror: standard input: {message}\n", err), err
+def test_what_is_wrong_with_standard_input_is_named(predict_stdin, data, message):
+    with pytest.raises(AudioError, match=f"^standard input: {message}$"):
+        predict_stdin(data, options=["--format", "f32le"])

@@ -27,14 +27,6 @@ def start(*options: str, **pipes: Any) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", PROGRAM, *options], cwd=ROOT, **pipes)
 
 
-def feed(*options: str, data: bytes) -> tuple[int, str, str]:
-    """Run the command with `data` on standard input; returns its status and what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *options], cwd=ROOT, input=data, capture_output=True, check=False
-    )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
 def read_lines(text: str) -> list[dict]:
     """The events of `--json`."""
     return [json.loads(line) for line in text.splitlines()]

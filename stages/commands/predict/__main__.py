@@ -12,7 +12,7 @@ import argparse
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,19 +123,10 @@ def detect_file(path: Path, model: Model, args: argparse.Namespace) -> None:
 
     Raises `AudioError` where it cannot be read, and after all is printed where only a part of it could.
     """
-    events: list[Event] = []
-    problem = None
     with open_audio(path) as recording:
         detector, picture = make_detector(model, recording.sr, args)
-        try:
-            for block in with_bar(recording, path.name):
-                events += detector.push(block)
-        except AudioError as error:
-            problem = str(error)
+        events, problem = detect_blocks(detector, with_bar(recording, path.name))
     problem = problem or recording.problem()
-    if problem and not detector.duration_s:
-        raise AudioError(problem)
-    events = sorted(events + detector.finish(), key=by_start)
     if args.json or args.csv:
         line = json_line if args.json else csv_line
         for event in events:
@@ -149,24 +140,45 @@ def detect_file(path: Path, model: Model, args: argparse.Namespace) -> None:
 
 
 def detect_live(model: Model, args: argparse.Namespace) -> None:
-    """Print what standard input holds while it comes, until it ends or Ctrl-C. Raises `AudioError`."""
+    """Print what standard input holds while it comes, until it ends or Ctrl-C. Raises `AudioError` as for a file."""
     decoder = PcmDecoder(args.format, args.channels)
     detector, picture = make_detector(model, args.sr, args, batch_size=1)
     model.score(np.zeros((1, model.length, model.n_features), np.float32))  # the first time is slow: not at a sound
     line = partial(json_line if args.json else csv_line, LIVE) if args.json or args.csv else None
     display = choose_display(line)
-    events: list[Event] = []
     try:
-        for data in read_stdin():
-            events += (ended := detector.push(decoder.push(data)))
-            display.show(detector, ended)
-        events += (ended := detector.push(decoder.finish()) + detector.finish())
-        display.show(detector, ended)
+        events, problem = detect_blocks(detector, decoder.decode(read_stdin()), display.show)
     except AudioError as error:
         raise AudioError(f"standard input: {error}") from None
     finally:
         display.close()
-    write_extras(detector, picture, sorted(events, key=by_start), "standard input", args)
+    write_extras(detector, picture, events, "standard input", args)
+    if problem:
+        raise AudioError(f"standard input: {problem}; the events are those of what came before")
+
+
+def detect_blocks(
+    detector: StreamDetector,
+    blocks: Iterable[np.ndarray],
+    show: Callable[[StreamDetector, list[Event]], None] = lambda detector, ended: None,
+) -> tuple[list[Event], str | None]:
+    """The events of a stream, by start, and why it breaks off, None where it does not; `show` gets events as they end.
+
+    Raises `AudioError` where the stream breaks off before its first sample, or has none.
+    """
+    events: list[Event] = []
+    problem = None
+    try:
+        for block in blocks:
+            events += (ended := detector.push(block))
+            show(detector, ended)
+    except AudioError as error:
+        if not detector.duration_s:
+            raise
+        problem = str(error)
+    events += (ended := detector.finish())
+    show(detector, ended)
+    return sorted(events, key=by_start), problem
 
 
 def make_detector(

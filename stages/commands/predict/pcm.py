@@ -1,6 +1,7 @@
 """Raw PCM: bytes as a microphone's driver sends them, without a header, channels interleaved, little-endian."""
 
 import io
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import soundfile
@@ -70,6 +71,12 @@ class PcmDecoder:
     def finish(self) -> np.ndarray:
         """The samples of a stream too short to tell; one that never ended is left out. Raises as `push` does."""
         return self._decode(self._left)
+
+    def decode(self, stream: Iterable[bytes]) -> Iterator[np.ndarray]:
+        """The samples of a whole stream; `push` each piece and `finish`, with their errors."""
+        for data in stream:
+            yield self.push(data)
+        yield self.finish()
 
     def _decode(self, data: bytes) -> np.ndarray:
         if not self._checked:
