@@ -3,7 +3,7 @@
     python -m benchmarks.ablation --page docs/training.md -S fetch.dataset=esc50 -S fetch.esc10=true ...
 
 The experiments end with the train stage, so nothing is evaluated on a test fold; what is compared is
-`metrics/train/validation.json`. Each is an experiment of DVC named after its setting and seed. Those that are there are
+`metrics/train.json`. Each is an experiment of DVC named after its setting and seed. Those that are there are
 not run again, so a run that was interrupted goes on with the same command.
 
 Once the choice is made, `--test` fills the column of the test folds, for `TESTED` alone: experiments to the end of the
@@ -36,7 +36,7 @@ SETTINGS = {  # what differs from params.yaml and -S; the first is what the othe
 }
 TESTED = ("recipe", "dcase2016")  # what was chosen and what it is to be better than; the test folds choose nothing
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"  # what lies between is made by this script
-METRICS = {"train": "metrics/train/validation.json", "evaluate": "metrics/evaluate.json"}  # of the stage that is run
+METRICS = {"train": "metrics/train.json", "evaluate": "metrics/evaluate.json"}  # of the stage that is run
 
 
 def main() -> None:

@@ -13,31 +13,28 @@ SCORES = ("loss", "accuracy")
 
 
 def read_curves(folder: Path) -> dict[str, pd.DataFrame]:
-    """Read `<split>/plots/metrics/{training,validation}/{loss,accuracy}.tsv` of DVCLive for each split.
+    """Read `loss.csv` and `accuracy.csv` of train.
 
-    Returns one table per split, indexed by `epoch` (from 1), with the columns `training_loss`, `training_accuracy` and,
-    where there was a validation fold, `validation_loss`, `validation_accuracy` (all of segments).
+    Returns one table per model, indexed by `epoch` (from 1), with the columns `training_loss`, `training_accuracy` and,
+    where there was a validation fold, `validation_loss`, `validation_accuracy` (all of segments). Raises `DataError`.
     """
-    return {split.name: _read_split(split / "plots/metrics") for split in sorted(folder.iterdir()) if split.is_dir()}
-
-
-def _read_split(folder: Path) -> pd.DataFrame:
-    columns = {}
+    columns: dict[str, dict[str, pd.Series]] = {}
     for side in SIDES:
         for score in SCORES:
-            path = folder / side / f"{score}.tsv"
-            if path.exists():
-                columns[f"{side}_{score}"] = _read_curve(path, score)
-    if f"training_{SCORES[0]}" not in columns:
-        raise DataError(f"{folder}: expected training/{SCORES[0]}.tsv, found none; run 'dvc repro train'")
-    return pd.DataFrame(columns).rename_axis("epoch")
+            table = _read_table(folder / f"{score}.csv", score)
+            for model, rows in table[table["side"] == side].groupby("model", sort=False):
+                columns.setdefault(str(model), {})[f"{side}_{score}"] = rows.set_index("epoch")[score]
+    return {model: pd.DataFrame(of_model) for model, of_model in columns.items()}
 
 
-def _read_curve(path: Path, score: str) -> pd.Series:
+def _read_table(path: Path, score: str) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, sep="\t").set_index("step")[score]
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{path}: expected the columns step and {score} ({error}); run 'dvc repro train'") from None
+        table = pd.read_csv(path, dtype={"model": str})
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run 'dvc repro train'") from None
+    if missing := {"epoch", "model", "side", score} - set(table):
+        raise DataError(f"{path}: has no column {min(missing)}; run 'dvc repro train'")
+    return table
 
 
 def plot_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:

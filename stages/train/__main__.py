@@ -5,15 +5,16 @@ in   `--features`  frames of featurize
      train.weights (of the parameters)
                    a file of data/weights/, which says where pretrained weights come from, or that there are none
 out  `--models`    `<split>.keras`, see `stages.lib.model.archive`
-     `--plots`     loss and accuracy of segments by epoch: `<split>/`, which DVCLive writes while training goes on, and
-                   evaluate draws; `validation.json`: accuracy and log loss of the clips of the validation folds, by
-                   which settings are to be chosen, so that the test folds stay unseen; the means of several models
+     `--plots`     `loss.csv` and `accuracy.csv`: those of segments by epoch, model and side (training, validation)
+     `--metrics`   accuracy and log loss of the clips of the validation folds, by which settings are to be chosen, so
+                   that the test folds stay unseen; the means of several models
 
 A model on everything has no validation fold. It is calibrated on the predictions of models that each leave out one of
 the last `train.calibration_folds` folds and are otherwise trained as it is, with its scaler; they are not kept.
 
-`--checkpoints` holds work in progress, one folder per model, from which a training that was killed goes on. The stage
-removes its own when all its models are there; otherwise it may be deleted at any time.
+`--checkpoints` holds work in progress, one folder per model, from which a training that was killed goes on, and in
+which DVCLive writes the curves (`live`). The stage removes its own when all its models are there; otherwise it may be
+deleted at any time.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from stages.lib.core.errors import DataError, run
-from stages.lib.core.files import atomic_directory, write_json
+from stages.lib.core.files import atomic_directory, write_csv, write_json
 from stages.lib.core.params import load_params
 from stages.lib.features.store import Features, fold_file, open_features
 from stages.lib.model.archive import save_model
@@ -62,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     )
 
     shutil.rmtree(args.plots, ignore_errors=True)
-    folders, finished, scores = [], {}, []
+    folders, finished, scores, all_curves = [], {}, [], {}
     with ExitStack() as locks:
         for split in splits:
             scaler_path = args.scaler / f"{split.name}.npz"
@@ -83,8 +84,9 @@ def main(argv: list[str] | None = None) -> None:
                     scaler,
                     pretrained,
                     folder / "checkpoint.npz",
-                    args.plots / part.name,
+                    folder / "live",
                 )
+                all_curves[part.name] = curves
                 print(closing_line(part, params, model.count_params(), curves))
                 if part.validation is not None:
                     held_out.append(predict_fold(model, metadata, features, part.validation))
@@ -97,7 +99,9 @@ def main(argv: list[str] | None = None) -> None:
         with atomic_directory(args.models) as models:
             for name, path in finished.items():
                 shutil.copy(path, models / f"{name}.keras")
-        write_json(args.plots / "validation.json", pd.DataFrame(scores).mean().round(6).to_dict())
+        for score in ("loss", "accuracy"):
+            write_csv(args.plots / f"{score}.csv", curve_table(all_curves, score))
+        write_json(args.metrics, pd.DataFrame(scores).mean().round(6).to_dict())
         for folder in folders:
             shutil.rmtree(folder)
 
@@ -118,6 +122,16 @@ def input_files(features: Features, split: Split) -> list[Path]:
     """The files that training reads: the test fold is not among them."""
     folds = [*split.train] if split.validation is None else [*split.train, split.validation]
     return [features.folder / "index.csv", *(fold_file(features.folder, fold) for fold in folds)]
+
+
+def curve_table(curves: dict[str, pd.DataFrame], score: str) -> pd.DataFrame:
+    """One row per epoch, model and side: `epoch`, `model`, `side`, and the score of segments under its name."""
+    parts = [
+        pd.DataFrame({"epoch": table["epoch"], "model": name, "side": side, score: table[column].round(6)}).dropna()
+        for name, table in curves.items()
+        for side, column in (("training", score), ("validation", f"val_{score}"))
+    ]
+    return pd.concat(parts)
 
 
 def closing_line(split: Split, params: TrainParams, n_weights: int, curves: pd.DataFrame) -> str:
@@ -154,7 +168,7 @@ def calibration_remark(split: Split, calibration: Calibration | None) -> str | N
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the paths, which dvc.yaml gives."""
     parser = argparse.ArgumentParser(prog="python -m stages.train", description=__doc__.splitlines()[0])
-    for option in ("--params", "--features", "--scaler", "--models", "--plots", "--checkpoints"):
+    for option in ("--params", "--features", "--scaler", "--models", "--plots", "--metrics", "--checkpoints"):
         parser.add_argument(option, type=Path, required=True)
     return parser.parse_args(argv)
 

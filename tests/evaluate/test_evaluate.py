@@ -62,10 +62,9 @@ def write_model(folder, **changes):
 
 
 def run(tmp_path, params):
-    curves = tmp_path / "training/fold_2/plots/metrics/training"
-    curves.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "training").mkdir(exist_ok=True)
     for score in ("loss", "accuracy"):
-        (curves / f"{score}.tsv").write_text(f"step\t{score}\n1\t0.5\n")
+        (tmp_path / f"training/{score}.csv").write_text(f"epoch,model,side,{score}\n1,fold_2,training,0.5\n")
     write_json(tmp_path / "raw/dataset.json", {"sources": "one per file"})
     options = {"features": "features", "models": "models", "raw": "raw", "training": "training"}
     options |= {"segments": "segments", "metrics": "metrics.json", "plots": "plots"}

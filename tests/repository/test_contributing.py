@@ -146,4 +146,4 @@ def test_the_four_examples_run_through_the_pipeline(extended, home, small_params
     assert np.isfinite(frames).all()
     assert list((workspace.root / "data/models").glob("fold_3*"))
     assert "separable" in (workspace.root / "dvc.lock").read_text()
-    assert 0 <= read_json(workspace.root / "metrics/train/validation.json")["validation_accuracy"] <= 1
+    assert 0 <= read_json(workspace.root / "metrics/train.json")["validation_accuracy"] <= 1

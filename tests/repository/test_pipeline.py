@@ -83,7 +83,7 @@ def test_parameters_that_were_tried_before_take_features_and_model_from_the_cach
 
 
 def training_scores(workspace: Workspace) -> dict:
-    return read_json(workspace.root / "metrics/train/validation.json")
+    return read_json(workspace.root / "metrics/train.json")
 
 
 def test_a_run_that_was_cut_off_goes_on_and_gives_what_an_unbroken_one_gives(small):
@@ -125,7 +125,7 @@ def test_dag_and_plots_can_be_shown(small):
     page = (small.root / "plots" / "index.html").read_text()
     for picture in ("confusion.png", "curves.png"):
         assert picture in page
-    for plot in ("training/loss.tsv", "validation/accuracy.tsv", "true class by predicted class"):
+    for plot in ("metrics/train/loss.csv", "metrics/train/accuracy.csv", "true class by predicted class"):
         assert plot in page
 
 

@@ -47,7 +47,7 @@ def kill(self, epoch, logs):
 
 Checkpoint.on_epoch_end = kill
 train.main([*common, f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'plots'}",
-            f"--checkpoints={out / 'checkpoints'}"])
+            f"--metrics={out / 'train.json'}", f"--checkpoints={out / 'checkpoints'}"])
 (out / "dataset.json").write_text("{}")
 evaluate.main([*common, f"--models={out / 'models'}", f"--raw={out}", f"--training={out / 'plots'}",
                "--published=data/published.yaml", f"--segments={out / 'segments'}",
@@ -86,7 +86,7 @@ def test_a_training_that_was_killed_goes_on_with_the_same_bytes(learned, run_on_
     assert not (tmp_path / "models").exists()
     done = run_on_jax(tmp_path, kill_after=4)  # epoch 4 is done, so it does not come again
     assert done.returncode == 0, done.stderr
-    for name in ("models/fold_3.keras", "plots/fold_3/plots/metrics/training/loss.tsv"):
+    for name in ("models/fold_3.keras", "plots/loss.csv"):
         assert (tmp_path / name).read_bytes() == (learned / name).read_bytes()
 
 

@@ -44,6 +44,7 @@ def run_train(out, features, params):
     options = [f"--params={write_params(out / 'params.yaml', params)}", f"--features={features}"]
     scale.main([*options, f"--scaler={out / 'scaler'}"])
     paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'plots'}"]
+    paths.append(f"--metrics={out / 'train.json'}")
     train.main([*options, *paths, f"--checkpoints={out / 'checkpoints'}"])
     return out
 
@@ -121,8 +122,8 @@ def test_early_stopping_ends_before_the_last_epoch(tone_features, quick_params, 
     # At a learning rate of next to nothing no epoch is better than the first.
     params = changed(quick_params, {"train": {"epochs": 9, "patience": 2, "learning_rate": 1e-12}})
     run_train(tmp_path, tone_features, params)
-    curve = pd.read_csv(tmp_path / "plots/fold_3/plots/metrics/validation/loss.tsv", sep="\t")
-    assert 3 <= len(curve) < 9
+    curve = pd.read_csv(tmp_path / "plots/loss.csv")
+    assert 3 <= curve["epoch"].max() < 9
 
 
 def test_calibration_is_fitted_on_the_validation_fold_and_kept(unbroken):
@@ -160,10 +161,9 @@ def test_a_model_on_everything_is_calibrated_by_models_that_leave_out_a_fold(
         with zipfile.ZipFile(folder / "models/all.keras") as archive:
             weights.append(archive.read("model.weights.h5"))
     assert weights[0] == weights[1]
-    curves = {path.name for path in (with_it / "plots").iterdir() if path.is_dir()}
-    assert curves == {"all", "all_without_2", "all_without_3"}
-    assert set(read_json(with_it / "plots/validation.json")) == {"validation_accuracy", "validation_log_loss"}
-    assert read_json(without / "plots/validation.json") == {}
+    assert set(pd.read_csv(with_it / "plots/loss.csv")["model"]) == {"all", "all_without_2", "all_without_3"}
+    assert set(read_json(with_it / "train.json")) == {"validation_accuracy", "validation_log_loss"}
+    assert read_json(without / "train.json") == {}
     assert "all: not calibrated, since train.calibration_folds is 0" in capsys.readouterr().out
 
 

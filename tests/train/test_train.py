@@ -35,7 +35,7 @@ def run_stages(out, features, params, stages=("scale", "train", "evaluate")):
         scale.main([*options, f"--scaler={out / 'scaler'}"])
     if "train" in stages:
         paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'metrics/train'}"]
-        train.main([*options, *paths, f"--checkpoints={out / 'checkpoints'}"])
+        train.main([*options, *paths, f"--metrics={out / 'train.json'}", f"--checkpoints={out / 'checkpoints'}"])
     if "evaluate" in stages:
         write_json(out / "raw/dataset.json", {"sources": "given by the table"})  # no audio, which the report then says
         paths = [
@@ -141,17 +141,18 @@ def test_metrics_are_flat_numbers(learned):
     assert (metrics["n_clips"], metrics["n_folds"]) == (12, 1)
 
 
-def read_curve(out, name, which):
-    return pd.read_csv(out / f"metrics/train/{name}/plots/metrics/{which}.tsv", sep="\t")
+def read_curve(out, name, side, score):
+    table = pd.read_csv(out / f"metrics/train/{score}.csv")
+    assert list(table.columns) == ["epoch", "model", "side", score]
+    return table[(table["model"] == name) & (table["side"] == side)]
 
 
-@pytest.mark.parametrize("which", ["training", "validation"])
-def test_curves_have_a_row_an_epoch(learned, which):
-    for score in ("loss", "accuracy"):
-        curve = read_curve(learned, "fold_3", f"{which}/{score}")
-        assert list(curve.columns) == ["step", score]
-        assert curve["step"].tolist() == list(range(1, 13))
-        assert curve.notna().all(axis=None)
+@pytest.mark.parametrize("side", ["training", "validation"])
+@pytest.mark.parametrize("score", ["loss", "accuracy"])
+def test_curves_have_one_row_per_epoch(learned, side, score):
+    curve = read_curve(learned, "fold_3", side, score)
+    assert curve["epoch"].tolist() == list(range(1, 13))
+    assert curve.notna().all(axis=None)
 
 
 def test_evaluate_writes_its_tables_pictures_and_report(learned):
@@ -212,7 +213,7 @@ def test_all_else_follows_from_the_predictions(learned, small_params):
 
 
 def test_the_scores_of_the_validation_fold_are_kept_apart(learned):
-    scores = read_json(learned / "metrics/train/validation.json")
+    scores = read_json(learned / "train.json")
     assert set(scores) == {"validation_accuracy", "validation_log_loss"}
     assert scores["validation_accuracy"] == 1.0
     assert 0 < scores["validation_log_loss"] < 0.5
@@ -257,8 +258,8 @@ def test_each_fold_gets_its_model_and_the_metrics_are_means(tone_features, quick
     assert metrics["accuracy"] == pytest.approx(np.mean(accuracies), abs=1e-6)
     assert metrics["accuracy_std"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-6)
     assert metrics["n_clips"] == 24
-    assert len(read_curve(tmp_path, "fold_1", "training/loss")) == 1
-    assert not (tmp_path / "metrics/train/fold_1/plots/metrics/validation").exists()
+    assert len(read_curve(tmp_path, "fold_1", "training", "loss")) == 1
+    assert len(read_curve(tmp_path, "fold_1", "validation", "loss")) == 0
 
 
 def test_a_model_on_everything_has_no_accuracy(tone_features, quick_params, tmp_path, capsys):
