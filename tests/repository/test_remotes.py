@@ -76,6 +76,7 @@ def test_what_one_pushes_another_pulls_and_has_nothing_to_run(finished, tmp_path
     assert second.run("git", "status", "--porcelain") == ""
 
     models = tmp_path / "models"
+    first.run("git", "tag", "--annotate", "--message", "a release", "sound-classifier@v0.1.0")
     second.run("dvc", "artifacts", "get", str(first.root), "sound-classifier", "--out", str(models))
     assert {f"data/models/{path.name}": path.read_bytes() for path in models.iterdir()} == {
         name: content for name, content in made.items() if name.startswith("data/models/")
