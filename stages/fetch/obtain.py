@@ -62,7 +62,7 @@ def own_source(sources: Path, dataset: str) -> str:
 @contextmanager
 def obtain(path: Path, source: Source, unpacked: Path) -> Iterator[Path]:
     """Yield the folder (or CSV) of the dataset: `path` itself, or a folder below `unpacked`, which is removed after."""
-    if path.is_dir() or (path.suffix.lower() == ".csv" and source.layout == "folder"):
+    if path.is_dir() or (path.suffix.lower() in (".csv", ".tsv") and source.layout == "folder"):
         yield path
         return
     place = unpacked / path.name

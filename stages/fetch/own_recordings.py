@@ -22,15 +22,15 @@ from stages.lib.core.errors import SourceError
 
 TABLES = ("clips.csv", "metadata.csv")
 SPREADSHEETS = (".csv", ".ods", ".parquet", ".tsv", ".xls", ".xlsx")
-# What the columns of such a table are called, here and by other tools: the tables of DCASE, ESC-50, UrbanSound8K and
-# Freesound, and the selection tables of Raven. Case, blanks and punctuation do not count.
+# What the columns of such a table are called, here and in those of DCASE, ESC-50, UrbanSound8K and Freesound. Case,
+# blanks and punctuation do not count. Those of Raven are not among them: its times may run on over several files.
 COLUMNS = {
-    "clip": ("path", "file", "file name", "file path", "audio file", "slice file name", "begin file"),
+    "clip": ("path", "file", "file name", "file path", "audio file", "slice file name"),
     "class": ("class", "label", "category", "class name", "class label", "event label"),
     "fold": ("fold",),
     "source": ("source", "source id", "source file", "src file", "fsID", "freesound id", "recording id"),
-    "start_s": ("start", "start_s", "start time", "onset", "begin time (s)"),
-    "end_s": ("end", "end_s", "end time", "offset", "end time (s)"),
+    "start_s": ("start", "start_s", "start time", "onset"),
+    "end_s": ("end", "end_s", "end time", "offset"),
 }
 
 

@@ -99,6 +99,18 @@ def test_a_local_folder_and_its_archive_give_the_same_bytes(tmp_path: Path, caps
     assert "fetched urbansound8k: 6 clips of 3 classes and 6 sources in folds 1, 2; 0 without a file, 0 files" in out
 
 
+@pytest.mark.parametrize(("name", "separator"), [("mine.csv", ","), ("mine.tsv", "\t")])
+def test_a_table_may_be_the_source(tmp_path: Path, name: str, separator: str) -> None:
+    for n in range(4):
+        soundfile.write(tmp_path / f"{n}.wav", np.random.default_rng(n).uniform(-1, 1, 8000), 8000)
+    rows = ["path,class,start,end", "0.wav,dog,,", "1.wav,cat,0.25,0.5", "2.wav,dog,,", "3.wav,cat,,"]
+    (tmp_path / name).write_text("\n".join(rows).replace(",", separator))
+    raw = run_fetch(tmp_path / "run", tmp_path / name, "folder")
+    files = sorted(path.name for path in (raw / "audio").iterdir())
+    assert files == ["0.wav", "1.wav_0.250-0.500.wav", "2.wav", "3.wav"]
+    assert pd.read_csv(raw / "clips.csv")["clip"].tolist() == files
+
+
 def test_files_are_copies_that_may_be_written_and_deleted(tmp_path: Path) -> None:
     source = urbansound8k(tmp_path / "in")
     for path in source.rglob("*"):

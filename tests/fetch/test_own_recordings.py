@@ -288,6 +288,7 @@ CLASSES_REFUSED = {
         r"differ only in case, blanks, hyphens or underscores: 'Dog' and 'dog'; write",
     ),
     "blanks": (["car horn", "car_horn", "cat"], r"'car horn' and 'car_horn'"),
+    "hyphen": (["car-horn", "carhorn", "cat"], r"'car-horn' and 'carhorn'"),
     "width": (["\uff44og", "dog"], r"'dog' and '\uff44og'"),
     "bell": (["dog\a", "cat"], r"class 'dog\\x07': its name holds a control character, which breaks lists; rename it"),
     "line separator": (["dog\u2028", "cat\u2028x"], r"class 'cat\\u2028x': its name holds a control character"),

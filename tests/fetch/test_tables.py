@@ -123,7 +123,7 @@ def test_what_certainly_means_the_same_is_tidied_and_said(tmp_path: Path) -> Non
         ("slice_file_name,fsID,start,end,salience,fold,classID,class", {"clip": "0", "source": "1", "class": "7"}),
         ("filename,fold,target,category,esc10,src_file,take", {"clip": "0", "class": "3", "source": "5"}),
         ("filename,onset,offset,event_label", {"clip": "0", "start_s": "1", "end_s": "2", "class": "3"}),
-        ("Begin File,Begin Time (s),End Time (s),Label", {"clip": "0", "start_s": "1", "end_s": "2", "class": "3"}),
+        ("File_Path,Start Time,END-TIME,Class Name", {"clip": "0", "start_s": "1", "end_s": "2", "class": "3"}),
         ("path,file,class,label", {"clip": "0", "class": "2"}),  # the preferred name counts, wherever it stands
         ("file,path,label,class", {"clip": "1", "class": "3"}),
     ],
