@@ -123,7 +123,7 @@ def test_dag_and_plots_can_be_shown(small):
     assert all(stage in dag for stage in ALL)
     assert "WARNING" not in small.run("dvc", "plots", "show", "--out", "plots")
     page = (small.root / "plots" / "index.html").read_text()
-    for picture in ("confusion.png", "curves.png"):
+    for picture in ("classes.png", "soundscape.png"):
         assert picture in page
     for plot in ("metrics/train/loss.csv", "metrics/train/accuracy.csv", "true class by predicted class"):
         assert plot in page
