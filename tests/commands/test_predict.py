@@ -83,6 +83,17 @@ def test_csv_says_the_same(recording, capsys):
         assert [float(row[key]) for row in rows] == [event[key] for event in expected]
 
 
+def test_a_long_recording_shows_how_far_it_is(recording, monkeypatch, capsys):
+    predict.main([str(recording), "--json"])
+    expected = capsys.readouterr()
+    monkeypatch.setattr(predict, "LONG_S", 5.0)
+    predict.main([str(recording), "--json"])
+    out, err = capsys.readouterr()
+    assert out == expected.out
+    assert re.search(r"street\.wav: 9 of 9, .* elapsed", err)
+    assert "elapsed" not in expected.err
+
+
 def test_doubt_is_told_from_a_class_of_that_name(recording, monkeypatch, capsys):
     """As a model has that was trained before `unsure` was refused as the name of a class."""
     model = tone_model()
@@ -334,6 +345,7 @@ def test_a_file_of_another_kind_is_named_as_a_file(tmp_path):
         (["-", "--sr", "8"], "expected a whole number from 1000 to 1000000, found '8'"),
         (["-", "--format", "mp3"], "invalid choice: 'mp3'"),
         (["a.wav", "--min-confidence", "1.5"], "expected a number of at least 0 and at most 1, found '1.5'"),
+        (["a.wav", "--silence", "soft"], "expected a number of at most 0, found 'soft'"),
         (["a.wav", "--step", "nan"], r"expected a number of at least 0\.01, found 'nan'"),
         (["a.wav", "--json", "--csv"], "not allowed with argument --json"),
         (["a.wav", "--rev", "main", "--model", "x.keras"], "--rev takes a name for --model, not a file"),
@@ -448,7 +460,7 @@ def test_a_model_of_a_revision_is_copied_out_of_the_cache(repository, tmp_path):
     copies = {}
     for revision in ("HEAD", "HEAD~1"):
         (tmp_path / revision).mkdir()
-        copies[revision] = copy_out(revision, MODELS, lambda names: names[0], tmp_path / revision)
+        copies[revision] = FIND_MODEL(None, revision, tmp_path / revision)
     assert {revision: path.read_text() for revision, path in copies.items()} == {"HEAD": "new", "HEAD~1": "old"}
     assert all(path.stat().st_nlink == 1 for path in copies.values())  # whoever writes to it leaves the cache alone
     with pytest.raises(EarError, match=r"nothing: no commit, branch, tag or experiment"):
@@ -465,6 +477,7 @@ def test_a_model_of_a_revision_is_copied_out_of_the_cache(repository, tmp_path):
 
 def test_the_command_starts_without_what_it_may_not_need():
     heavy = {"pandas", "matplotlib", "sklearn", "scipy.optimize", "scipy.stats", "dvc", "librosa", "tqdm", "keras"}
-    code = f"import sys, stages.commands.predict; print(sorted({heavy} & {{*sys.modules}}))"
+    heavy |= {"tensorflow", "onnxruntime", "av"}
+    code = f"import sys, stages.commands.predict.__main__; print(sorted({heavy} & {{*sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
