@@ -102,6 +102,7 @@ def _find_class_folders(top: Path) -> tuple[dict[str, Path], list[str], list[str
             "and class; if the folders are the classes, move it elsewhere"
         )
     _refuse_splits(top, found)
+    tidied = sorted({name.split("/")[0] for name in found if _class_of(name) != name.split("/")[0]})
     loose = [name for name in everything if "/" not in name and is_audio(name)]
     without = sorted(
         {path.name for path in _folders(top) if not path.is_symlink()} - {name.split("/")[0] for name in found}
@@ -109,6 +110,7 @@ def _find_class_folders(top: Path) -> tuple[dict[str, Path], list[str], list[str
     notes += [
         f"{what}: {some(names)}"
         for what, names in (
+            (f"{count(len(tidied), 'class folder')} read without blanks around the name, accents composed", tidied),
             (f"{count(len(loose), 'recording')} in no class folder, not used", loose),
             (f"{count(len(without), 'folder')} without recordings", [f"{name}/" for name in without]),
         )

@@ -318,11 +318,13 @@ def test_class_folders_are_checked_as_those_of_a_table(tmp_path: Path) -> None:
         list_dataset(tmp_path, "folder")
 
 
-def test_accents_in_two_forms_are_one_class(tmp_path: Path) -> None:
-    put(tmp_path, "caf\u00e9/1.wav", "cafe\u0301/2.wav", "dog/1.wav", "dog/2.wav")
+def test_class_folders_that_differ_in_blanks_or_in_the_form_of_accents_are_one(tmp_path: Path) -> None:
+    put(tmp_path, "caf\u00e9/1.wav", "cafe\u0301/2.wav", "dog/1.wav", "dog /2.wav")
     listing = list_dataset(tmp_path, "folder")
     assert listing.classes == ["caf\u00e9", "dog"]
     assert len(listing.files) == 4
+    note = "2 class folders read without blanks around the name, accents composed: cafe\u0301, dog "
+    assert listing.notes == [note, EACH_FILE]
 
 
 def test_folds_are_made_where_the_table_has_none(tmp_path: Path) -> None:
