@@ -42,8 +42,9 @@ def main() -> None:
     import keras
 
     from stages.train.batches import TrainingBatches
-    from stages.train.fit import make_optimizer, model_metadata
+    from stages.train.fit import model_metadata
     from stages.train.networks import build_model
+    from stages.train.optimizer import make_optimizer
 
     with tempfile.TemporaryDirectory() as folder:
         features = generate_features(Path(folder), args.clips)
@@ -64,7 +65,7 @@ def main() -> None:
         arrays = [np.concatenate(parts) for parts in zip(*(batches[i] for i in range(len(batches))), strict=True)]
         keras.utils.set_random_seed(1)  # TensorFlow is told to be deterministic, and then demands one
         model = build_model(args.model, n_frames=segmenter.length, n_classes=N_CLASSES, scaler=scaler)
-        model.compile(make_optimizer(train, 1000), loss="categorical_crossentropy", metrics=["accuracy"])
+        model.compile(make_optimizer(train, 1000, []), loss="categorical_crossentropy", metrics=["accuracy"])
         n = len(arrays[0])
         print(
             f"{args.model} on {keras.backend.backend()}: {args.clips} clips of {DURATION_S:g} s, {n} segments an epoch"

@@ -9,6 +9,22 @@ from stages.lib.model.segments import Segmenter
 from stages.train.augment import Augmenter
 
 
+def epoch_order(seed: int, epoch: int, n_segments: int) -> np.ndarray:
+    """The order in which an epoch takes the segments, int (n_segments,)."""
+    return np.random.default_rng([seed, epoch]).permutation(n_segments)
+
+
+def class_weights(class_ids: np.ndarray, n_classes: int, *, balanced: bool) -> np.ndarray:
+    """What a segment of each class weighs in the loss, float32 (n_classes,); `class_ids` are those of all segments.
+
+    With `balanced` each class that there is weighs the same, and a segment 1 on average; else each segment 1.
+    """
+    if not balanced:
+        return np.ones(n_classes, np.float32)
+    counts = np.bincount(class_ids, minlength=n_classes)
+    return (len(class_ids) / np.maximum(counts, 1) / (counts > 0).sum()).astype(np.float32)
+
+
 class TrainingBatches(SegmentBatches):
     """The segments of the training folds in a new order every epoch, augmented, with a weight each.
 
@@ -37,10 +53,7 @@ class TrainingBatches(SegmentBatches):
         of_original = (self.clips["variant"] == "").to_numpy()[self._pairs[:, 0]]
         self._pairs = self._pairs[of_original]
         classes = self.class_ids[self._pairs[:, 0]]
-        counts = np.bincount(classes, minlength=self.n_classes)
-        self._class_weights = (len(classes) / np.maximum(counts, 1) / (counts > 0).sum()).astype(np.float32)
-        if not balanced:
-            self._class_weights = np.ones_like(self._class_weights)
+        self._class_weights = class_weights(classes, self.n_classes, balanced=balanced)
         between = augmenter.params.mix == "between_class"
         everyone = np.arange(len(self._pairs))
         self._partners = [everyone[classes != i] if between else everyone for i in range(self.n_classes)]
@@ -48,8 +61,7 @@ class TrainingBatches(SegmentBatches):
 
     def start_epoch(self, epoch: int) -> None:
         """Take the order of this epoch."""
-        self._epoch, self._order = epoch, np.arange(len(self._pairs))
-        np.random.default_rng([self._seed, epoch]).shuffle(self._order)
+        self._epoch, self._order = epoch, epoch_order(self._seed, epoch, len(self._pairs))
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, ...]:
         """The segments, targets and weights, float32 (batch,), of batch `i`."""

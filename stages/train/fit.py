@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -24,7 +23,9 @@ from stages.lib.split.scaler import Scaler
 from stages.train.augment import AugmentParams, make_augmenter
 from stages.train.batches import TrainingBatches
 from stages.train.checkpoint import Checkpoint, Orphaned
-from stages.train.networks import build_model
+from stages.train.frozen import FrozenBatches, check_plain, compute_features, split_at_body
+from stages.train.networks import build_model, pretrained_variables
+from stages.train.optimizer import PLATEAU_EPOCHS, make_optimizer
 from stages.train.recipe import TrainParams
 from stages.train.weights import Pretrained
 
@@ -35,8 +36,6 @@ CURVES = {
     "val_accuracy": "validation/accuracy",
 }
 SEGMENTS_PER_BATCH = 128  # of predictions
-ONE_CYCLE_RISE, ONE_CYCLE_START = 0.3, 25  # share of the steps that rise, from this part of the greatest learning rate
-PLATEAU_EPOCHS = 5  # without a smaller training loss, after which the learning rate is halved
 
 
 def model_metadata(
@@ -92,35 +91,50 @@ def train_model(
             f"train.patience {params.patience} watches a validation fold, which {split.name} does not have; "
             "set it to null, or split.validation to previous"
         )
+    check_freeze(params, augment, pretrained)
     keras.utils.clear_session()  # or layers would be numbered on from the model before, and the files would differ
     keras.utils.set_random_seed(params.seed)
     keras.mixed_precision.set_dtype_policy(params.precision)
     segmenter = make_segmenter(metadata)
-    training = TrainingBatches(
-        features,
-        split.train,
-        segmenter,
-        batch_size=params.batch_size,
-        augmenter=make_augmenter(augment, metadata),
-        balanced=params.class_weights == "balanced",
-        seed=params.seed,
-    )
-    validation = None
+    watched = None
     if split.validation is not None:
-        validation = SegmentBatches(features, [split.validation], segmenter, batch_size=params.batch_size)
-    n_steps = params.epochs * len(training)
+        watched = SegmentBatches(features, [split.validation], segmenter, batch_size=params.batch_size)
     with all_devices():
-        model = build_model(
+        fitted = model = build_model(
             params.model,
             n_frames=segmenter.length,
             n_classes=len(features.classes),
             scaler=scaler,
             pretrained=None if pretrained is None else pretrained.layers,
         )
+        training: TrainingBatches | FrozenBatches
+        validation: SegmentBatches | tuple[np.ndarray, np.ndarray] | None = watched
+        if params.freeze == "none":
+            training = TrainingBatches(
+                features,
+                split.train,
+                segmenter,
+                batch_size=params.batch_size,
+                augmenter=make_augmenter(augment, metadata),
+                balanced=params.class_weights == "balanced",
+                seed=params.seed,
+            )
+        else:
+            frozen, fitted = split_at_body(model)
+            training = FrozenBatches(
+                frozen,
+                SegmentBatches(features, split.train, segmenter, batch_size=params.batch_size, variants=True),
+                batch_size=params.batch_size,
+                balanced=params.class_weights == "balanced",
+                seed=params.seed,
+            )
+            if watched is not None:
+                validation = compute_features(frozen, watched)
+        n_steps = params.epochs * len(training)
         # The optimizer belongs to a shell around the same layers, so that the model is saved without its state.
-        trainer = keras.Model(model.inputs, model.outputs)
+        trainer = keras.Model(fitted.inputs, fitted.outputs)
         trainer.compile(
-            make_optimizer(params, n_steps),
+            make_optimizer(params, n_steps, [] if pretrained is None else pretrained_variables(fitted)),
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing),
             metrics=["accuracy"],
         )
@@ -132,7 +146,7 @@ def train_model(
             watchers.append(keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=PLATEAU_EPOCHS))
         if params.patience is not None:
             watchers.append(keras.callbacks.EarlyStopping("val_loss", patience=params.patience))
-        checkpoint = Checkpoint(checkpoint_path, [*model.variables, *trainer.optimizer.variables], watchers)
+        checkpoint = Checkpoint(checkpoint_path, [*fitted.variables, *trainer.optimizer.variables], watchers)
         n_done = len(checkpoint.history)
         training.start_epoch(n_done)
         n_batches = n_done * len(training)
@@ -140,6 +154,7 @@ def train_model(
             trainer.fit(
                 training,
                 validation_data=validation,
+                validation_batch_size=params.batch_size if isinstance(validation, tuple) else None,
                 initial_epoch=n_done,
                 epochs=n_done if checkpoint.finished else params.epochs,
                 shuffle=False,  # the batches shuffle themselves, in the same way on every backend
@@ -157,31 +172,15 @@ def train_model(
     return model, curves
 
 
-def make_optimizer(params: TrainParams, n_steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer with its schedule over `n_steps` steps. Weight decay leaves offsets and normalisation alone."""
-    learning_rate: Any = params.learning_rate
-    if params.schedule == "cosine":
-        learning_rate = keras.optimizers.schedules.CosineDecay(params.learning_rate, n_steps)
-    if params.schedule == "one_cycle":
-        n_rising = round(ONE_CYCLE_RISE * n_steps)
-        learning_rate = keras.optimizers.schedules.CosineDecay(
-            params.learning_rate / ONE_CYCLE_START,
-            n_steps - n_rising,
-            warmup_target=params.learning_rate,
-            warmup_steps=n_rising,
-        )
-    options: dict[str, Any] = {"use_ema": True, "ema_momentum": params.average} if params.average else {}
-    if params.optimizer == "adamw":
-        options["weight_decay"] = params.weight_decay
-    optimizers = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "adamax": keras.optimizers.Adamax,
-    }
-    optimizer = optimizers[params.optimizer](learning_rate, **options)
-    if params.optimizer == "adamw":
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
+def check_freeze(params: TrainParams, augment: AugmentParams, pretrained: Pretrained | None) -> None:
+    """Raise `ParamsError` where pretrained layers are to be treated in a way that cannot be."""
+    for key, value, usual in (("freeze", params.freeze, "none"), ("pretrained_rate", params.pretrained_rate, 1.0)):
+        if pretrained is None and value != usual:
+            raise ParamsError(
+                f"train.{key} {value} is for pretrained weights, and {params.weights} has none; set it to {usual}"
+            )
+    if params.freeze != "none":
+        check_plain(augment)
 
 
 @dataclass(frozen=True)

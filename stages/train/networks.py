@@ -197,3 +197,8 @@ def set_pretrained(body: keras.Model, pretrained: list[list[np.ndarray]]) -> Non
                 "are they of this network, and is first_layer right?"
             )
         layer.set_weights(arrays)
+
+
+def pretrained_variables(model: keras.Model) -> list[keras.Variable]:
+    """The trainable variables of the body of a network; none in a part of a network that has no body."""
+    return [v for layer in model.layers if layer.name == BODY for v in layer.trainable_variables]

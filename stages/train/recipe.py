@@ -11,17 +11,21 @@ from stages.lib.core.params import section
 class TrainParams:
     """What is trained and how.
 
-    `weights` is a file of `data/weights/`. `learning_rate` is the greatest of its `schedule`; `weight_decay` is that of
-    AdamW; `average` the momentum of the running mean of the weights that becomes the result, 0 for the last weights;
-    `patience` the number of epochs without a smaller loss on the validation fold after which training ends, null to go
-    through all; `calibration_folds` the number of folds on which a model on everything is calibrated, by models that
-    each leave out one of them; `seed` that of weights, order, augmentation and dropout.
+    `weights` is a file of `data/weights/`, `freeze` says which of the layers that have them are left as they are, and
+    `pretrained_rate` is the share of the learning rate that the others of them get. `learning_rate` is the greatest of
+    its `schedule`; `weight_decay` is that of AdamW; `average` the momentum of the running mean of the weights that
+    becomes the result, 0 for the last weights; `patience` the number of epochs without a smaller loss on the validation
+    fold after which training ends, null to go through all; `calibration_folds` the number of folds on which a model on
+    everything is calibrated, by models that each leave out one of them; `seed` that of weights, order, augmentation and
+    dropout.
     """
 
     backend: Literal["tensorflow", "jax", "torch"]
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     model: str
     weights: Annotated[str, Field(min_length=1)]
+    freeze: Literal["none", "all but the head"]
+    pretrained_rate: Annotated[float, Field(gt=0, le=1)]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     optimizer: Literal["adam", "adamw", "adamax"]
@@ -41,4 +45,9 @@ class TrainParams:
             raise ValueError(
                 f"train.weight_decay {self.weight_decay:g} is only for train.optimizer adamw, found {self.optimizer}; "
                 "set it to 0.0"
+            )
+        if self.freeze != "none" and self.pretrained_rate != 1:
+            raise ValueError(
+                f"train.pretrained_rate {self.pretrained_rate:g} is for pretrained layers that are trained, but "
+                f"train.freeze is {self.freeze}; set it to 1.0"
             )

@@ -199,10 +199,10 @@ def test_half_precision_trains(tone_features, small_params, tmp_path, precision)
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "plateau"])
 def test_schedules_stay_below_the_learning_rate_and_end_where_they_should(params, schedule):
     start_backend("tensorflow")
-    from stages.train.fit import make_optimizer
+    from stages.train.optimizer import make_optimizer
     from stages.train.recipe import TrainParams
 
-    optimizer = make_optimizer(TrainParams(**params["train"] | {"schedule": schedule, "learning_rate": 0.01}), 100)
+    optimizer = make_optimizer(TrainParams(**params["train"] | {"schedule": schedule, "learning_rate": 0.01}), 100, [])
     rate = optimizer._learning_rate
     rates = [float(rate(step)) if callable(rate) else 0.01 for step in range(101)]
     assert max(rates) == pytest.approx(0.01)
@@ -216,12 +216,12 @@ def test_weight_decay_leaves_offsets_and_normalisation_alone(params):
     start_backend("tensorflow")
     import keras
 
-    from stages.train.fit import make_optimizer
+    from stages.train.optimizer import make_optimizer
     from stages.train.recipe import TrainParams
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.BatchNormalization()])
     recipe = TrainParams(**params["train"] | {"optimizer": "adamw", "weight_decay": 0.5, "schedule": "constant"})
-    optimizer = make_optimizer(recipe, 100)
+    optimizer = make_optimizer(recipe, 100, [])
     optimizer.build(model.trainable_variables)
     for variable in model.trainable_variables:
         variable.assign(np.ones(variable.shape))

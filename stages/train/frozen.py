@@ -1,0 +1,87 @@
+"""Training with a frozen body: what it makes of the segments is computed once, and the head is trained on that."""
+
+import keras
+import numpy as np
+
+from stages.lib.core.errors import ParamsError
+from stages.lib.model.batches import SegmentBatches
+from stages.train.augment import AugmentParams
+from stages.train.batches import class_weights, epoch_order
+from stages.train.networks import BODY
+
+PLAIN = {"crop": "grid", "gain_db": 0.0, "filter_db": 0.0, "mask_frames": 0, "mask_bands": 0, "mix": "none"}
+
+
+def check_plain(augment: AugmentParams) -> None:
+    """Raise `ParamsError` where segments are to change from epoch to epoch, and so what a body makes of them."""
+    if changed := [
+        f"augment.{key} to {value} (is {getattr(augment, key)})"
+        for key, value in PLAIN.items()
+        if getattr(augment, key) != value
+    ]:
+        raise ParamsError(
+            "train.freeze 'all but the head' computes once what the frozen layers make of each segment, so segments "
+            f"cannot change; set {', '.join(changed)}, or train.freeze to none"
+        )
+
+
+def split_at_body(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """The part of a network up to its body, and the part after it; they share the layers of `model`.
+
+    The first takes segments and returns the numbers that the body makes of them, (batch, n), the second takes these and
+    returns probabilities. The layers after the body must be a chain.
+    """
+    body = model.get_layer(BODY)
+    after = model.layers.index(body) + 1
+    return _chain(model.layers[1:after], model.input_shape), _chain(model.layers[after:], body.output_shape)
+
+
+def _chain(layers: list[keras.Layer], shape: tuple[int | None, ...]) -> keras.Model:
+    x = inputs = keras.Input(shape[1:])
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+class FrozenBatches(keras.utils.PyDataset):
+    """What a frozen body makes of all segments of `batches`, computed once, in a new order every epoch.
+
+    Variants that featurize made of clips are clips like the others. With the same seed the order is that of
+    `stages.train.batches.TrainingBatches`.
+    """
+
+    def __init__(
+        self, body: keras.Model, batches: SegmentBatches, *, batch_size: int, balanced: bool, seed: int
+    ) -> None:
+        """Compute. With `balanced` each class weighs the same, else each segment."""
+        super().__init__()
+        self.inputs, self.targets = compute_features(body, batches)
+        weights = class_weights(self.targets.argmax(axis=1), batches.n_classes, balanced=balanced)
+        self._weights = self.targets @ weights
+        self._batch_size, self._seed = batch_size, seed
+        self.start_epoch(0)
+
+    def __len__(self) -> int:
+        """Batches per epoch; the last may be smaller."""
+        return -(-len(self.inputs) // self._batch_size)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Take the order of this epoch."""
+        self._epoch, self._order = epoch, epoch_order(self._seed, epoch, len(self.inputs))
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features, targets and weights of batch `i`."""
+        rows = self._order[i * self._batch_size : (i + 1) * self._batch_size]
+        return self.inputs[rows], self.targets[rows], self._weights[rows]
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch."""
+        self.start_epoch(self._epoch + 1)
+
+
+def compute_features(body: keras.Model, batches: SegmentBatches) -> tuple[np.ndarray, np.ndarray]:
+    """What a frozen body makes of all segments in their order, float32 (n, n_features), and their targets."""
+    segments_and_targets = (batches[i] for i in range(len(batches)))
+    parts = [(body.predict_on_batch(segments), targets) for segments, targets in segments_and_targets]
+    features, targets = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return features.astype(np.float32), targets
