@@ -20,7 +20,7 @@ def check_plain(augment: AugmentParams) -> None:
         if getattr(augment, key) != value
     ]:
         raise ParamsError(
-            "train.freeze 'all but the head' computes once what the frozen layers make of each segment, so segments "
+            "train.freeze body computes once what the frozen layers make of each segment, so segments "
             f"cannot change; set {', '.join(changed)}, or train.freeze to none"
         )
 

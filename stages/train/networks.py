@@ -55,6 +55,11 @@ def dcase2016(x: keras.KerasTensor, n_classes: int) -> keras.KerasTensor:
     return layers.GlobalAveragePooling2D()(x)
 
 
+def dcase2016_deltas(x: keras.KerasTensor, n_classes: int) -> keras.KerasTensor:
+    """`dcase2016` on log-mel, its delta and the delta of that, as the study of 2018 had it."""
+    return dcase2016(add_deltas(x), n_classes)
+
+
 def cp_resnet(x: keras.KerasTensor, n_classes: int) -> keras.KerasTensor:
     """A small residual network with a limited receptive field: a third of the multiply-adds of `dcase2016`.
 
@@ -86,16 +91,7 @@ def inception_resnet_v2(x: keras.KerasTensor, n_classes: int, *, weights: str | 
     AAAI 2017. `weights` is None or "imagenet". Raises `ModelError` where those cannot be had.
     """
 
-    def delta(x: keras.KerasTensor) -> keras.KerasTensor:
-        """The slope of the line through the `DELTA_WIDTH` frames around each frame, beyond the ends taken as 0."""
-        offsets = np.arange(DELTA_WIDTH) - DELTA_WIDTH // 2
-        slope = layers.Conv2D(1, (DELTA_WIDTH, 1), padding="same", use_bias=False, trainable=False)
-        slopes = slope(x)
-        slope.set_weights([(offsets / (offsets**2).sum()).reshape(DELTA_WIDTH, 1, 1, 1)])
-        return slopes
-
-    first = delta(x)
-    x = layers.Concatenate()([x, first, delta(first)])
+    x = add_deltas(x)
     missing = [max(0, INCEPTION_MIN - axis) for axis in x.shape[1:3]]
     x = layers.ZeroPadding2D([(n // 2, n - n // 2) for n in missing])(x)
     try:
@@ -129,6 +125,21 @@ def yamnet(x: keras.KerasTensor, n_classes: int) -> keras.KerasTensor:
     return layers.Dense(n_classes)(layers.Dropout(0.3)(body(x)))
 
 
+def add_deltas(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Log-mel, its delta and the delta of that as three channels."""
+
+    def delta(x: keras.KerasTensor) -> keras.KerasTensor:
+        """The slope of the line through the `DELTA_WIDTH` frames around each frame, beyond the ends taken as 0."""
+        offsets = np.arange(DELTA_WIDTH) - DELTA_WIDTH // 2
+        slope = layers.Conv2D(1, (DELTA_WIDTH, 1), padding="same", use_bias=False, trainable=False)
+        slopes = slope(x)
+        slope.set_weights([(offsets / (offsets**2).sum()).reshape(DELTA_WIDTH, 1, 1, 1)])
+        return slopes
+
+    first = delta(x)
+    return layers.Concatenate()([x, first, delta(first)])
+
+
 def pool(x: keras.KerasTensor) -> keras.KerasTensor:
     """Halve both axes by the maximum, but none that is shorter than 4."""
     return layers.MaxPooling2D([2 if axis >= 4 else 1 for axis in x.shape[1:3]])(x)
@@ -149,6 +160,7 @@ class Network:
 
 MODELS = {
     "dcase2016": Network(dcase2016),
+    "dcase2016_deltas": Network(dcase2016_deltas),
     "cp_resnet": Network(cp_resnet),
     "inception_resnet_v2": Network(partial(inception_resnet_v2, weights=None)),
     "inception_resnet_v2_imagenet": Network(partial(inception_resnet_v2, weights="imagenet")),

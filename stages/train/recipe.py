@@ -24,7 +24,7 @@ class TrainParams:
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     model: str
     weights: Annotated[str, Field(min_length=1)]
-    freeze: Literal["none", "all but the head"]
+    freeze: Literal["none", "body"]
     pretrained_rate: Annotated[float, Field(gt=0, le=1)]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]

@@ -19,7 +19,7 @@ from stages.lib.model.backend import start_backend
 from stages.lib.split.scaler import Scaler
 
 N_FRAMES, N_MELS, CLASSES = 38, 20, ["dog", "horn", "jack"]
-NETWORKS = ["cp_resnet", "dcase2016"]
+NETWORKS = ["cp_resnet", "dcase2016", "yamnet"]
 TOLERANCE = 1e-4
 WITHOUT = """
 import sys
@@ -59,7 +59,10 @@ def make_model(keras, name, **options):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
         elif layer.weights and hasattr(layer, "kernel"):
-            layer.kernel.assign(layer.kernel + rng.normal(0, 0.05, layer.kernel.shape))
+            # as large as it must be to come through many layers without batch normalisation (He and others 2015, eq. 10)
+            shape = layer.kernel.shape
+            fan_in = np.prod(shape[:2] if isinstance(layer, keras.layers.DepthwiseConv2D) else shape[:-1])
+            layer.kernel.assign(rng.normal(0, np.sqrt(2 / fan_in), shape))
     return model
 
 

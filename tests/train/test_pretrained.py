@@ -111,7 +111,7 @@ def greatest_change(out: Path, weights_file: Path) -> float:
 
 
 def test_frozen_layers_stay_as_they_came_and_the_head_learns(run, pretrained_params, weights_file, tone_features):
-    params = with_params(pretrained_params, PLAIN, freeze="all but the head", epochs=30, learning_rate=0.05)
+    params = with_params(pretrained_params, PLAIN, freeze="body", epochs=30, learning_rate=0.05)
     out = run(params)
     assert greatest_change(out, weights_file) == 0
     loss = pd.read_csv(out / "plots/fold_3/plots/metrics/training/loss.tsv", sep="\t")["loss"]
@@ -129,7 +129,7 @@ def test_training_on_features_computed_once_is_training_with_a_frozen_body(
     from stages.train.batches import TrainingBatches
 
     params = with_params(
-        pretrained_params, PLAIN, freeze="all but the head", schedule="constant", class_weights="balanced", epochs=2
+        pretrained_params, PLAIN, freeze="body", schedule="constant", class_weights="balanced", epochs=2
     )
     metadata = read_metadata(model_path(out := run(params)))
     found = load_model(model_path(out))
@@ -205,7 +205,7 @@ def run_killed(run, monkeypatch):
 
 @pytest.mark.parametrize(
     ("augment", "changes"),
-    [(PLAIN, {"freeze": "all but the head"}), (None, {"pretrained_rate": 0.1, "average": 0.9})],
+    [(PLAIN, {"freeze": "body"}), (None, {"pretrained_rate": 0.1, "average": 0.9})],
     ids=["frozen", "slower"],
 )
 def test_a_training_that_was_killed_goes_on_with_the_same_bytes(
@@ -242,16 +242,16 @@ def test_the_model_file_and_its_export_name_licence_and_citation_of_the_weights(
 
 REFUSED = {
     "augmentation of what is frozen": (
-        {"freeze": "all but the head", "augment": PLAIN | {"crop": "wrap", "gain_db": 6.0}},
+        {"freeze": "body", "augment": PLAIN | {"crop": "wrap", "gain_db": 6.0}},
         r"cannot change; set augment\.crop to grid \(is wrap\), augment\.gain_db to 0\.0 \(is 6\.0\), or train\.freeze",
     ),
     "a rate of what is frozen": (
-        {"freeze": "all but the head", "pretrained_rate": 0.1},
-        r"train\.pretrained_rate 0\.1 is for pretrained layers that are trained, but train\.freeze is all but the head",
+        {"freeze": "body", "pretrained_rate": 0.1},
+        r"train\.pretrained_rate 0\.1 is for pretrained layers that are trained, but train\.freeze is body",
     ),
     "nothing to freeze": (
-        {"model": "cp_resnet", "weights": "none.yaml", "freeze": "all but the head"},
-        r"train\.freeze all but the head is for pretrained weights, and .*none\.yaml has none; set it to none",
+        {"model": "cp_resnet", "weights": "none.yaml", "freeze": "body"},
+        r"train\.freeze body is for pretrained weights, and .*none\.yaml has none; set it to none",
     ),
     "nothing that is slower": (
         {"model": "cp_resnet", "weights": "none.yaml", "pretrained_rate": 0.5},
