@@ -151,6 +151,7 @@ def render_report(
         classes=[_class_row(row) for row in results.classes.to_dict("records")],
         card=_card(run),
         calibration=_calibration(run.models),
+        weights=run.models[0].weights,
         parameters=_parameters(run.models),
         digest=digest,
     )

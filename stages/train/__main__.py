@@ -61,6 +61,10 @@ def main(argv: list[str] | None = None) -> None:
         needed=find_network(params.model).pretrained,
         featurize=features.facts["featurize"],
     )
+    if pretrained is not None:
+        print(
+            f"weights: {pretrained.about.title}\nlicence: {pretrained.about.licence}\ncite: {pretrained.about.citation}"
+        )
 
     shutil.rmtree(args.plots, ignore_errors=True)
     folders, finished, scores, all_curves = [], {}, [], {}

@@ -59,7 +59,7 @@ def make_model(keras, name, **options):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
         elif layer.weights and hasattr(layer, "kernel"):
-            # as large as it must be to come through many layers without batch normalisation (He and others 2015, eq. 10)
+            # large enough to come through many layers without batch normalisation (He and others 2015, eq. 10)
             shape = layer.kernel.shape
             fan_in = np.prod(shape[:2] if isinstance(layer, keras.layers.DepthwiseConv2D) else shape[:-1])
             layer.kernel.assign(rng.normal(0, np.sqrt(2 / fan_in), shape))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from helpers.metadata import make_metadata
+from helpers.metadata import change_metadata, make_metadata
 from helpers.predictions import NAMES, PARAMS, generate_predictions
 from helpers.repository import ROOT
 from stages.evaluate.confusions import find_misclassifications
@@ -264,6 +264,15 @@ def test_a_class_may_be_called_anything():
     names = ["$1 to $2", "\U0001f415 dog", "a" * 200]
     text = Page(render(generate_predictions(classes=names), classes=names)).text
     assert all(name in text for name in names)
+
+
+def test_the_card_names_licence_and_citation_of_pretrained_weights():
+    weights = {"title": "Net", "sha256": "0" * 64, "licence": "CC BY <4.0>", "citation": "A. Author, 2026"}
+    begun = change_metadata(model(1), weights=weights)
+    page = render(generate_predictions(n_folds=1), models=[begun])
+    for text in ("Net, sha256", "0" * 64, "licence of the weights", "CC BY &lt;4.0&gt;", "A. Author, 2026"):
+        assert text in page
+    assert "pretrained weights" not in render(generate_predictions(n_folds=1), models=[model(1)])
 
 
 def test_the_card_names_the_band():
