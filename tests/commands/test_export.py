@@ -54,15 +54,16 @@ def make_model(keras, name, **options):
 
     scaler = Scaler(np.linspace(-9, -5, N_MELS, dtype=np.float32), np.linspace(1, 3, N_MELS, dtype=np.float32))
     model = build_model(name, n_frames=N_FRAMES, n_classes=len(CLASSES), scaler=scaler, **options)
-    rng = np.random.default_rng(0)
-    for layer in model._flatten_layers():
+    rng, layers = np.random.default_rng(0), list(model._flatten_layers())
+    normalises = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+    for layer in layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
         elif layer.weights and hasattr(layer, "kernel"):
-            # large enough to come through many layers without batch normalisation (He and others 2015, eq. 10)
             shape = layer.kernel.shape
             fan_in = np.prod(shape[:2] if isinstance(layer, keras.layers.DepthwiseConv2D) else shape[:-1])
-            layer.kernel.assign(rng.normal(0, np.sqrt(2 / fan_in), shape))
+            # Without normalisation, large enough to come through many layers: He and others 2015, eq. 10.
+            layer.kernel.assign(layer.kernel + rng.normal(0, 0.05 if normalises else np.sqrt(2 / fan_in), shape))
     return model
 
 

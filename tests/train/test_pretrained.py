@@ -87,7 +87,8 @@ def run(tone_features, tmp_path_factory, monkeypatch):
         options = [f"--params={write_params(out / 'params.yaml', params)}", f"--features={tone_features}"]
         scale.main([*options, f"--scaler={out / 'scaler'}"])
         paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'plots'}"]
-        train.main([*options, *paths, f"--checkpoints={out / 'checkpoints'}"])
+        paths += [f"--metrics={out / 'metrics.json'}", f"--checkpoints={out / 'checkpoints'}"]
+        train.main([*options, *paths])
         return out
 
     return run_train
@@ -114,10 +115,11 @@ def test_frozen_layers_stay_as_they_came_and_the_head_learns(run, pretrained_par
     params = with_params(pretrained_params, PLAIN, freeze="body", epochs=30, learning_rate=0.05)
     out = run(params)
     assert greatest_change(out, weights_file) == 0
-    loss = pd.read_csv(out / "plots/fold_3/plots/metrics/training/loss.tsv", sep="\t")["loss"]
+    curve = pd.read_csv(out / "plots/loss.csv")
+    loss = curve.loc[curve["side"] == "training", "loss"]
     assert len(loss) == 30
     assert loss.iloc[-1] < 0.5 * loss.iloc[0]
-    validation = json.loads((out / "plots/validation.json").read_text())
+    validation = json.loads((out / "metrics.json").read_text())
     assert validation["validation_accuracy"] > 0.9
 
 
