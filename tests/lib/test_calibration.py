@@ -89,7 +89,7 @@ def flawless(n_clips, confidence, n_classes=3):
 
 
 @pytest.mark.parametrize("confidence", [0.4, 0.6, 0.9])
-def test_a_fold_without_mistakes_does_not_make_the_model_surer(confidence):
+def test_a_fold_without_mistakes_does_not_make_the_model_more_confident(confidence):
     assert fit_temperature(*flawless(24, confidence)) == (1.0, True)
 
 
@@ -117,14 +117,14 @@ def test_with_mistakes_the_temperature_is_about_that_of_the_plain_cross_entropy(
         assert fit_temperature(blurred, clip_rows, class_ids)[0] == pytest.approx(plain, rel=0.1)
 
 
-def test_surer_is_allowed_where_there_are_mistakes():
+def test_more_confidence_is_allowed_where_there_are_mistakes():
     right, clip_rows, class_ids = draw_clips(2000, 5, np.random.default_rng(6))
     temperature, limited = fit_temperature(apply_temperature(right, 2.0), clip_rows, class_ids)
     assert temperature == pytest.approx(0.5, rel=0.1)
     assert not limited
 
 
-def test_the_end_of_the_range_is_told():
+def test_the_end_of_the_range_is_reported():
     """A network that is always sure and mostly wrong."""
     probabilities, clip_rows, class_ids = flawless(30, 0.999)
     temperature, limited = fit_temperature(probabilities, clip_rows, (class_ids + 1) % 3)

@@ -65,7 +65,7 @@ def test_tones_are_learned(learned):
     assert read_json(learned / "metrics/evaluate.json")["accuracy"] == 1.0
 
 
-def test_predictions_have_a_row_a_clip_of_the_test_fold(learned, tones):
+def test_predictions_have_one_row_per_clip_of_the_test_fold(learned, tones):
     predictions = pd.read_csv(learned / "metrics/evaluate/predictions.csv")
     clips = pd.read_csv(tones / "accepted.csv").query("fold == 3").set_index("clip")
     columns = ["clip", "fold", "source", "salience", "duration_s", "truth", "predicted", "p_low", "p_middle", "p_high"]
@@ -91,24 +91,24 @@ def test_segments_average_to_their_clips(learned):
     assert starts == pytest.approx([0, 16 * 0.016, 32 * 0.016, 37 * 0.016])
 
 
-def test_predict_hears_each_segment_as_evaluate_does(learned, tones):
+def test_predict_classifies_each_segment_as_evaluate_does(learned, tones):
     """The front end of a stream against that of the pipeline: decoding, resampling, frames, segments, temperature."""
     model = open_model(learned / "models/fold_3.keras")
     segments = pd.read_csv(learned / "segments/fold_3.csv")
-    heard = []
+    scored = []
 
     def score(batch):
-        heard.append(model.score(batch))
-        return heard[-1]
+        scored.append(model.score(batch))
+        return scored[-1]
 
     for clip, rows in segments.groupby("clip"):
-        heard.clear()
+        scored.clear()
         samples, sr = read_audio(tones / "raw/audio" / clip)
         listener = StreamingClassifier(replace(model, score=score), sr, step_s=0.25, batch_size=2)
         for block in np.array_split(samples, 5):
             listener.push(block)
         listener.finish()
-        found = apply_temperature(np.concatenate(heard), model.metadata.temperature)
+        found = apply_temperature(np.concatenate(scored), model.metadata.temperature)
         np.testing.assert_allclose(found, rows[["p_low", "p_middle", "p_high"]], atol=1e-5)
 
 
@@ -178,8 +178,8 @@ def test_evaluate_writes_its_tables_pictures_and_report(learned):
     }
 
 
-def test_soundscapes_of_the_test_fold_are_heard(learned, tones, tone_features, small_params, tmp_path):
-    """Tones are heard where they are; each has the clips of its own test fold, and a second run the same bytes."""
+def test_events_of_soundscapes_are_detected(learned, tones, tone_features, small_params, tmp_path):
+    """Tones are detected where they are; each has the clips of its own test fold, and a second run the same bytes."""
     params = small_params | {"evaluate": small_params["evaluate"] | {"n_soundscapes": 3, "soundscape_s": 8.0}}
     for folder in ("models", "metrics/train"):
         shutil.copytree(learned / folder, tmp_path / folder)
