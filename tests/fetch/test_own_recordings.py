@@ -181,6 +181,7 @@ def test_links_and_folders_named_like_recordings_stay_in_the_table(tmp_path: Pat
     (tmp_path / "in/a/2.wav").symlink_to(tmp_path / "far/2.wav")
     (tmp_path / "in/a/3.wav").symlink_to("gone.wav")
     (tmp_path / "in/b/4.wav").mkdir()
+    (tmp_path / "in/b/.5.wav").mkdir()
     (tmp_path / "in/b/far").symlink_to(tmp_path / "far")
     (tmp_path / "in/b/loop").symlink_to(tmp_path)
     (tmp_path / "in/b/all").symlink_to("../b")
@@ -190,6 +191,7 @@ def test_links_and_folders_named_like_recordings_stay_in_the_table(tmp_path: Pat
     assert listing.clips["clip"].tolist() == ["a/1.wav", "a/2.wav", "a/3.wav", "b/1.wav", "b/4.wav"]
     assert listing.notes == [
         "4 links to folders skipped, which DVC does not follow: b/all, b/far, b/loop, c",
+        "1 hidden or system folder skipped: b/.5.wav",
         EACH_FILE,
     ]
 
