@@ -1,5 +1,6 @@
 """Git and DVC as commands: their own reason is shown where they refuse, and names of any letters come through."""
 
+import json
 import os
 
 import psutil
@@ -7,7 +8,7 @@ import pytest
 
 from helpers.repository import GIT_IDENTITY
 from stages.commands import dvc as dvc_module
-from stages.commands.dvc import dvc, failure, follow_dvc
+from stages.commands.dvc import dvc, failure, follow_dvc, outputs_not_to_push
 from stages.commands.git import GitError, find_reason, git
 from stages.commands.revisions import find_commit, list_files, read_blob
 from stages.lib.core.errors import EarError
@@ -86,14 +87,51 @@ def test_a_failure_of_dvc_is_one_line_with_its_reason(repository):
 
 def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path, monkeypatch):
     """A stand-in of DVC that starts a stage which ignores polite words."""
-    script = "#!/bin/sh\necho \"Running stage 'train':\"\n(trap '' TERM; exec sleep 600) & echo $! > stage.pid\nwait\n"
-    (tmp_path / "dvc").write_text(script)
-    (tmp_path / "dvc").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    script = "echo \"Running stage 'train':\"\n(trap '' TERM; exec sleep 600) & echo $! > stage.pid\nwait"
+    stand_in(tmp_path, monkeypatch, script)
     monkeypatch.setattr(dvc_module, "GRACE_S", 0.1)
     assert follow_dvc("repro", folder=tmp_path, show=False, limit_s=0.5) == (None, "Running stage 'train':\n")
-    stage = int((tmp_path / "stage.pid").read_text())
-    assert not psutil.pid_exists(stage) or psutil.Process(stage).status() == psutil.STATUS_ZOMBIE
+    assert not is_running(int((tmp_path / "stage.pid").read_text()))
+
+
+def stand_in(tmp_path, monkeypatch, script):
+    """A command `dvc` that runs a script."""
+    (tmp_path / "dvc").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "dvc").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+
+def is_running(pid):
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_what_dvc_prints_is_given_without_its_last_end_of_line(tmp_path, monkeypatch):
+    stand_in(tmp_path, monkeypatch, 'echo "$@"; echo "Straße"; echo warning >&2')
+    assert dvc("metrics", "diff") == "metrics diff\nStraße"
+
+
+def test_a_command_is_ended_where_this_process_is_interrupted(tmp_path, monkeypatch):
+    stand_in(tmp_path, monkeypatch, "echo $$; exec sleep 600")
+    pids = []
+
+    def interrupt(text):
+        if text.strip().isdigit():
+            pids.append(int(text))
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(dvc_module.sys.stdout, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        follow_dvc("repro", folder=tmp_path)
+    assert not is_running(pids[0])
+
+
+def test_outputs_that_are_not_to_be_pushed_are_read_from_the_pipeline(repository, monkeypatch):
+    from dvc.repo import Repo
+
+    Repo.init().close()
+    stage = {"cmd": "x", "outs": [{"data/raw": {"push": False}}, "data/models", {"other": {"push": True}}]}
+    (repository / "dvc.yaml").write_text(json.dumps({"stages": {"fetch": stage}}))
+    assert outputs_not_to_push() == {"data/raw"}
 
 
 def test_what_dvc_prints_is_shown_as_it_comes_or_not(repository, capsys):

@@ -697,6 +697,77 @@ def test_results_of_the_base_that_were_made_here_are_compared(repository, capsys
         assert f"pictures/{side}/metrics/evaluate/confusion.png" in text
 
 
+@pytest.fixture
+def recordings(repository, monkeypatch):
+    """The branch loses three clips, whose recordings of 10, 20 and 30 bytes are at hand; nothing is withheld."""
+    write_state(right=(0, 0, 0) + (1,) * 9)
+    commit("worse")
+    audio = report.RAW / "audio"
+    audio.mkdir(parents=True)
+    for i in range(3):
+        (audio / f"c{i}").write_bytes(b"x" * 10 * (i + 1))
+    monkeypatch.setattr(report, "outputs_not_to_push", set)
+    return audio
+
+
+def sounds():
+    return sorted(path.name for path in Path("out/sounds").glob("*"))
+
+
+def test_recordings_of_clips_that_changed_sides_lie_beside_the_report(recordings):
+    (recordings / "c1").unlink()
+    report.main(["main", "--out", "out", "--sounds"])
+    assert sounds() == ["c0", "c2"]
+    assert Path("out/sounds/c2").read_bytes() == b"x" * 30
+    text = Path("out/report.md").read_text()
+    assert "| [`c0`](sounds/c0) | `a` | `a` | `b` |" in text
+    assert "| `c1` | `a` | `a` | `b` |" in text
+    assert [clip.has_sound for clip in read_facts(Path("out/facts.json").read_text()).clips] == [True, False, True]
+
+
+def test_recordings_are_there_only_when_asked_for_and_up_to_a_size(recordings, monkeypatch):
+    report.main(["main", "--out", "out"])
+    assert sounds() == []
+    monkeypatch.setattr(report, "MAX_SOUNDS_BYTES", 40)
+    report.main(["main", "--out", "out", "--sounds"])
+    assert sounds() == ["c0", "c1"]
+
+
+def test_recordings_that_may_not_be_passed_on_are_left_out(recordings, monkeypatch, capsys):
+    monkeypatch.setattr(report, "outputs_not_to_push", lambda: {"data/raw"})
+    report.main(["main", "--out", "out", "--sounds"])
+    assert sounds() == []
+    assert "no recordings, since dvc.yaml says push: false of data/raw" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--plots", "--sounds"])
+def test_what_needs_a_folder_says_so(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        report.main(["main", option])
+    assert "--plots and --sounds need --out" in capsys.readouterr().err
+
+
+def test_a_pipeline_that_cannot_be_read_is_one_line(repository, monkeypatch):
+    said = "ERROR: unable to read: 'params.yaml'\n"
+    monkeypatch.setattr(report, "follow_dvc", lambda *command, show: (1, said))
+    with pytest.raises(
+        EarError, match=r"^'dvc repro --allow-missing --dry' failed: unable to read: 'params.yaml'"
+    ):
+        report.main(["main"])
+
+
+def test_the_page_of_plots_compares_with_the_base(repository, monkeypatch):
+    asked = []
+
+    def dvc(*command):
+        asked.append(command)
+        return "" if command[0] == "plots" else fake_diff(*command)
+
+    monkeypatch.setattr(report, "dvc", dvc)
+    report.main(["main", "--out", "out", "--plots"])
+    assert asked[-1] == ("plots", "diff", git("rev-parse", "main"), "--out", "out/plots")
+
+
 def test_what_has_to_run_first_is_said(repository, capsys, monkeypatch):
     monkeypatch.setattr(report, "follow_dvc", lambda *command, show: (0, "Running stage 'featurize':\n> x\n"))
     assert "Not up to date: `featurize`" in printed(capsys, "main")
