@@ -6,6 +6,7 @@ stops there, Ogg of several links, files that do not say their length. Whichever
 against how much sound the file holds by its structure, see `Recording.problem`.
 """
 
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +19,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from stages.lib.containers import logged_problem, mpeg_is_counted, ogg_pages, riff_data
+from stages.lib.containers import is_mp3, logged_problem, mpeg_is_counted, ogg_pages, riff_data
 from stages.lib.core.errors import AudioError
 
 BLOCK = 1 << 18  # samples per channel that are decoded at once; all of most clips
@@ -111,21 +112,24 @@ def open_audio(path: Path) -> Iterator[Recording]:
 
 
 def _open(path: Path, stack: ExitStack) -> Recording:
+    is_file = os.path.isfile(path)  # False where the system refuses the name, which Path.is_file raises
+    if is_file and os.access(path, os.R_OK) and is_mp3(path):
+        return _open_ffmpeg(path, stack, "MP3 needs PyAV", "MP3 MPEG_LAYER_III")
     try:
         file = stack.enter_context(soundfile.SoundFile(path))
     except (soundfile.LibsndfileError, OSError) as error:
         # str() of libsndfile's error holds the whole path, which has no place in anything that is tracked
         why = str(error.error_string if isinstance(error, soundfile.LibsndfileError) else error.strerror)
-        if path.is_file():
+        if is_file:
             return _open_ffmpeg(path, stack, why)
         raise _unreadable(path, why) from None
-    if not path.is_file():  # a pipe can be read, once, and not be looked at before
+    if not is_file:  # a pipe can be read, once, and not be looked at before
         return _of_soundfile(file, path, lambda n_read: None)
     riff = riff_data(path) if file.format in ("WAV", "WAVEX", "RF64") else None
     pages = ogg_pages(path) if file.format == "OGG" else None
     says_no_length = file.frames > 2**60 or (riff is not None and riff.claimed is None and not file.frames)
     if file.subtype.startswith("MPEG") or says_no_length or (pages is not None and pages.n_links > 1):
-        return _open_ffmpeg(path, stack, "libsndfile would not read it to its end", f"{file.format} {file.subtype}")
+        return _open_ffmpeg(path, stack, "it needs PyAV", f"{file.format} {file.subtype}")
 
     n_claimed = file.frames
     of_container = logged_problem(file.extra_info) if riff is None else riff.problem
@@ -157,7 +161,7 @@ def _of_soundfile(file: soundfile.SoundFile, path: Path, length_problem: Callabl
 
 
 def _open_ffmpeg(path: Path, stack: ExitStack, why: str, coding: str | None = None) -> Recording:
-    """Open with FFmpeg; `why` says why libsndfile does not, `coding` what it calls the file, if it knows it."""
+    """Open with FFmpeg; `why` is for those without PyAV, `coding` what libsndfile calls the file, if it knows it."""
     try:
         import av
     except ImportError:
@@ -168,8 +172,10 @@ def _open_ffmpeg(path: Path, stack: ExitStack, why: str, coding: str | None = No
         container = stack.enter_context(
             av.open(stack.enter_context(path.open("rb")), options={"format_whitelist": FFMPEG_FORMATS})
         )
-    except (av.FFmpegError, OSError):
-        raise _unreadable(path, f"{why.rstrip('.')}, or incomplete") from None
+    except av.FFmpegError:
+        raise _unreadable(path, "Format not recognised, or incomplete") from None
+    except OSError as error:
+        raise _unreadable(path, str(error.strerror)) from None
     if not container.streams.audio:
         raise _unreadable(path, "it holds no sound")
     return _FfmpegReader(path, container, container.streams.audio[0]).open(coding)

@@ -127,14 +127,29 @@ def ogg_pages(path: Path) -> OggPages:
     return OggPages(n_links, len(page) > 0)
 
 
+def is_mp3(path: Path) -> bool:
+    """Whether a file begins with a frame of MPEG audio layer III (ISO 11172-3, 2.4.1.3), after a tag or not."""
+    head = _first_frames(path)[:4]
+    if len(head) < 4:
+        return False
+    is_synchronous = head[0] == 0xFF and head[1] & 0xE6 == 0xE2
+    has_version, has_rate = head[1] & 0x18 != 0x08, head[2] & 0x0C != 0x0C
+    return is_synchronous and has_version and has_rate and head[2] >> 4 not in (0, 15)
+
+
 def mpeg_is_counted(path: Path) -> bool:
     """Whether an MPEG audio file begins with a frame that holds the number of its frames (Xing, Info or VBRI)."""
+    start = _first_frames(path)
+    at = max(start.find(b"Xing"), start.find(b"Info"))
+    return b"VBRI" in start or (at >= 0 and len(start) >= at + 8 and bool(start[at + 7] & 1))
+
+
+def _first_frames(path: Path) -> bytes:
+    """The first page of a file behind its ID3 tag, if it has one."""
     with path.open("rb") as file:
         tag = file.read(10)
         if tag.startswith(b"ID3") and len(tag) == 10:  # its length is four times seven bits
             file.seek(10 + sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True)))
         else:
             file.seek(0)
-        start = file.read(PAGE)
-    at = max(start.find(b"Xing"), start.find(b"Info"))
-    return b"VBRI" in start or (at >= 0 and len(start) >= at + 8 and bool(start[at + 7] & 1))
+        return file.read(PAGE)

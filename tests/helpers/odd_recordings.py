@@ -14,9 +14,13 @@ DURATION_S = 5.0
 
 
 def original() -> np.ndarray:
-    """A rising tone over noise, float64 of shape (n_samples,): no part of it is like another."""
+    """A rising tone over rising noise, float64 of shape (n_samples,): no part of it is like another.
+
+    It begins with what costs few bits, so that a length by the bit rate of the beginning is far too long.
+    """
     t = np.arange(round(DURATION_S * SR)) / SR
-    return 0.3 * np.sin(2 * np.pi * (300 + 200 * t) * t) + 0.05 * np.random.default_rng(0).standard_normal(len(t))
+    noise = np.random.default_rng(0).standard_normal(len(t))
+    return 0.3 * np.sin(2 * np.pi * (300 + 200 * t) * t) + 0.02 * np.maximum(0, t - 1) * noise
 
 
 def run(*command: str, stdin: bytes | None = None) -> bytes:

@@ -66,6 +66,8 @@ def test_samples_without_a_header_are_refused(tmp_path):
         read_audio(tmp_path / "x.raw")
 
 
-def test_an_absent_file_is_refused(tmp_path):
-    with pytest.raises(AudioError, match=r"x\.wav: cannot be read as audio"):
-        read_audio(tmp_path / "x.wav")
+@pytest.mark.parametrize("name", ["x.wav", 300 * "x", "folder"])
+def test_what_is_no_file_is_refused(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(AudioError, match=f"{name}: cannot be read as audio"):
+        read_audio(tmp_path / name)

@@ -12,7 +12,7 @@ import soundfile
 
 from helpers.odd_recordings import BROKEN, DURATION_S, SR, TWICE, WHOLE, inverted, original, write_wav
 from stages.lib.audio import load_mono, open_audio, read_audio
-from stages.lib.containers import PAGE, ogg_pages, riff_data
+from stages.lib.containers import PAGE, is_mp3, ogg_pages, riff_data
 from stages.lib.core.errors import AudioError
 
 
@@ -124,19 +124,41 @@ def test_without_pyav_the_reason_says_how_to_convert(tmp_path: Path, monkeypatch
         r"convert it: ffmpeg -i 'a b\.m4a' 'a b\.wav'\)",
     ):
         read(tmp_path / "a b.m4a")
+    soundfile.write(tmp_path / "a.mp3", original(), SR, format="MP3")
+    with pytest.raises(AudioError, match=r"a\.mp3: cannot be read as audio \(MP3 needs PyAV; 'pip install av'"):
+        read(tmp_path / "a.mp3")
     assert read(write_wav(tmp_path / "a.wav")) == (DURATION_S, None)
 
 
 def test_a_playlist_leads_to_no_other_file(tmp_path: Path):
     """FFmpeg would open what it names, on this machine or in the network."""
-    write_wav(tmp_path / "a.wav")
-    for name, text in {
-        "list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:5,\n{tmp_path}/a.wav\n#EXT-X-ENDLIST\n",
-        "list.txt": f"ffconcat version 1.0\nfile '{tmp_path}/a.wav'\n",
-    }.items():
-        (tmp_path / name).write_text(text)
-        with pytest.raises(AudioError, match="cannot be read as audio"):
-            read(tmp_path / name)
+    WHOLE["raw.aac"](tmp_path / "a.aac")
+    text = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:5,\n{tmp_path}/a.aac\n#EXT-X-ENDLIST\n"
+    (tmp_path / "list.m3u8").write_text(text)
+    with pytest.raises(AudioError, match="Format not recognised"):
+        read(tmp_path / "list.m3u8")
+
+
+def test_a_part_of_an_m4a_that_its_edit_list_leaves_out_is_not_missing(tmp_path: Path):
+    """A phone cuts a recording so; what is left out is in the file all the same."""
+    WHOLE["phone.m4a"](tmp_path / "a.m4a")
+    content = bytearray((tmp_path / "a.m4a").read_bytes())
+    at = content.index(b"elst") + 12
+    content[at : at + 8] = struct.pack(">Ii", 2000, 2 * SR)  # 2,000 ms from 2 s on
+    (tmp_path / "a.m4a").write_bytes(content)
+    seconds, problem = read(tmp_path / "a.m4a")
+    assert problem is None
+    assert seconds == pytest.approx(2, abs=0.1)
+    assert likeness(load_mono(tmp_path / "a.m4a", SR), original()[2 * SR : 4 * SR]) > 0.9
+
+
+def test_fewer_samples_than_the_packets_hold_are_said(tmp_path: Path):
+    """Of an MP3 without a tag no header says the length."""
+    WHOLE["lame without a tag.mp3"](tmp_path / "a.mp3")
+    with open_audio(tmp_path / "a.mp3") as recording:
+        n_samples = sum(map(len, recording.blocks()))
+        assert recording.n_expected is None
+        assert recording.length_problem(n_samples - SR) == "its packets hold 5.1 s, 4.1 s can be decoded"
 
 
 def test_a_rate_that_changes_on_the_way_is_said(tmp_path: Path):
@@ -237,6 +259,28 @@ def test_rf64_keeps_its_size_apart(tmp_path: Path):
 def test_a_page_of_padding_is_no_sound(tmp_path: Path):
     path = riff(tmp_path / "a.wav", b"RIFF", FORMAT, (b"data", 5000, bytes(5000 + PAGE - 1)))
     assert riff_data(path).problem is None
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\xff\xfb\x90\x64", True),
+        (b"\xff\xf3\x40\xc4", True),  # MPEG 2
+        (b"ID3\x04\0\0\0\0\1\2" + bytes(130) + b"\xff\xfb\x90\x64", True),
+        (b"ID3\x04\0\0\0\0\1\2" + bytes(129) + b"\xff\xfb\x90\x64", False),
+        (b"\xff\xf1\x50\x80", False),  # AAC
+        (b"\xff\xfd\x90\x64", False),  # layer II
+        (b"\xff\xfeh\0i\0", False),  # text in UTF-16
+        (b"\xff\xfb\xf0\x64", False),  # no such bit rate
+        (b"\xff\xfb\x9c\x64", False),  # no such sample rate
+        (b"\xff\xeb\x90\x64", False),  # no such version
+        (b"\xff\xfb", False),
+        (b"RIFF", False),
+    ],
+)
+def test_first_frames_of_mp3(tmp_path: Path, content: bytes, expected: bool):
+    (tmp_path / "a").write_bytes(content)
+    assert is_mp3(tmp_path / "a") is expected
 
 
 def test_no_wav(tmp_path: Path):
