@@ -2,7 +2,7 @@
 
 DVC's charts load Vega from a server each time that a page is opened. This downloads the same versions once from npm's
 registry, keeps them in the user's cache folder, writes a page template with them inside, and makes it that of this
-clone (`dvc config --local`). The template is 0.8 MB of others' code, so it is made where it is wanted and not kept in
+clone (`dvc config --local`). The template is 0.8 MB of third-party code, so it is written on demand and not kept in
 the repository.
 """
 
@@ -43,8 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     scripts = [read_script(package, get_package(package)) for package in PACKAGES]
     page = PAGE % "\n".join(f"<script>{script}</script>" for script in scripts)
-    with atomic_write(args.template) as beside:
-        beside.write_text(page, encoding="utf-8")
+    with atomic_write(args.template) as tmp_path:
+        tmp_path.write_text(page, encoding="utf-8")
     dvc("config", "--local", "plots.html_template", str(args.template.resolve()))
     print(f"offline_plots: pages of 'dvc plots' in this clone use {args.template}, and no network")
 

@@ -1,4 +1,4 @@
-"""Posting the report: one comment, on the right pull request, from facts that nobody is trusted with."""
+"""Posting the report: one comment, on the right pull request, from facts that anyone may have written."""
 
 import dataclasses
 import subprocess

@@ -750,9 +750,7 @@ def test_what_needs_a_folder_says_so(option, capsys):
 def test_a_pipeline_that_cannot_be_read_is_one_line(repository, monkeypatch):
     said = "ERROR: unable to read: 'params.yaml'\n"
     monkeypatch.setattr(report, "follow_dvc", lambda *command, show: (1, said))
-    with pytest.raises(
-        EarError, match=r"^'dvc repro --allow-missing --dry' failed: unable to read: 'params.yaml'"
-    ):
+    with pytest.raises(EarError, match=r"^'dvc repro --allow-missing --dry' failed: unable to read: 'params.yaml'"):
         report.main(["main"])
 
 
@@ -811,7 +809,7 @@ def test_files_of_a_revision_are_listed_with_their_content(repository):
 
 
 @pytest.mark.slow
-def test_dvc_itself_is_asked_and_its_fault_is_one_line(tmp_path):
+def test_dvc_itself_is_asked_and_its_error_is_one_line(tmp_path):
     """The command as users run it, with the real DVC, on this repository's pipeline and no data."""
     clone = tmp_path / "clone"
     git("clone", "--quiet", "--shared", str(ROOT), str(clone))

@@ -50,12 +50,12 @@ def main(argv: list[str] | None = None) -> None:
         return
     with atomic_directory(args.out) as folder:
         for (side, path), content_hash in blobs.items():
-            with atomic_write(folder / "pictures" / side / path) as beside:
-                beside.write_bytes(Path(path).read_bytes() if side == "new" else read_blob(content_hash))
+            with atomic_write(folder / "pictures" / side / path) as tmp_path:
+                tmp_path.write_bytes(Path(path).read_bytes() if side == "new" else read_blob(content_hash))
         for clip in facts.clips:
             if clip.has_sound:
-                with atomic_write(folder / "sounds" / clip.clip) as beside:
-                    shutil.copyfile(RAW / "audio" / clip.clip, beside)
+                with atomic_write(folder / "sounds" / clip.clip) as tmp_path:
+                    shutil.copyfile(RAW / "audio" / clip.clip, tmp_path)
         (folder / "facts.json").write_text(write_facts(facts), encoding="utf-8", newline="\n")
         text = render(
             facts,
