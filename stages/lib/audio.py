@@ -202,10 +202,11 @@ class _FfmpegReader:
         def length_problem(n_read: int) -> str | None:
             if riff is not None and riff.problem:
                 return riff.problem
-            expected_s = max(claimed_s or 0.0, self._walked_s)
+            # Packets hold the encoder's delay and padding too, which is left out where the header says how much it is.
+            expected_s = self._walked_s if claimed_s is None else claimed_s
             if n_read / sr >= expected_s - LENGTH_TOLERANCE_S:
                 return None
-            what = "the header claims" if expected_s == claimed_s else "its packets hold"
+            what = "its packets hold" if claimed_s is None else "the header claims"
             return f"{what} {expected_s:.1f} s, {n_read / sr:.1f} s can be decoded"
 
         return Recording(

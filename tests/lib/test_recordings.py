@@ -152,6 +152,13 @@ def test_a_part_of_an_m4a_that_its_edit_list_leaves_out_is_not_missing(tmp_path:
     assert likeness(load_mono(tmp_path / "a.m4a", SR), original()[2 * SR : 4 * SR]) > 0.9
 
 
+@pytest.mark.parametrize("sr", [8000, 11025, 44100])
+def test_the_delay_of_an_encoder_is_not_missing(tmp_path: Path, sr: int):
+    """It is 0.2 s of an MP3 at 8 kHz."""
+    soundfile.write(tmp_path / "a.mp3", original()[: sr // 2], sr, format="MP3")
+    assert read(tmp_path / "a.mp3") == (pytest.approx(0.5, abs=1e-4), None)
+
+
 def test_fewer_samples_than_the_packets_hold_are_said(tmp_path: Path):
     """Of an MP3 without a tag no header says the length."""
     WHOLE["lame without a tag.mp3"](tmp_path / "a.mp3")
