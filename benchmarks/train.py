@@ -42,7 +42,7 @@ def main() -> None:
     import keras
 
     from stages.train.batches import TrainingBatches
-    from stages.train.fit import model_metadata
+    from stages.train.fit import Inputs, model_metadata
     from stages.train.networks import build_model
     from stages.train.optimizer import make_optimizer
 
@@ -51,7 +51,8 @@ def main() -> None:
         scaler = Scaler(np.zeros(features.n_mels, np.float32), np.ones(features.n_mels, np.float32))
         augment = load_params(PARAMS, AugmentParams)
         split = Split(train=[1], validation=None, test=None)
-        metadata = model_metadata(train, augment, load_params(PARAMS, SegmentParams), features, split, scaler, None)
+        inputs = Inputs(train, augment, load_params(PARAMS, SegmentParams), features, pretrained=None)
+        metadata = model_metadata(inputs, split, scaler)
         segmenter = make_segmenter(metadata)
         batches = TrainingBatches(
             features,

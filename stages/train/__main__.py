@@ -22,19 +22,15 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from stages.lib.core.errors import DataError, run
+from stages.lib.core.errors import run
 from stages.lib.core.files import atomic_directory, write_csv, write_json
 from stages.lib.core.params import load_params
-from stages.lib.features.store import Features, fold_file, open_features
-from stages.lib.model.archive import save_model
+from stages.lib.features.store import open_features
 from stages.lib.model.backend import start_backend
-from stages.lib.model.calibration import Calibration
 from stages.lib.model.segments import SegmentParams
-from stages.lib.split.folds import Split, SplitParams, hold_out, make_splits
-from stages.lib.split.scaler import Scaler
+from stages.lib.split.folds import SplitParams, make_splits
 from stages.train.augment import AugmentParams
 from stages.train.recipe import TrainParams
 from stages.train.weights import load_pretrained
@@ -50,13 +46,12 @@ def main(argv: list[str] | None = None) -> None:
     splits = make_splits(load_params(args.params, SplitParams), features.folds)
 
     start_backend(params.backend)
-    from stages.train.checkpoint import digest, locked  # these import Keras, which must not come before its backend
-    from stages.train.fit import calibrate_on, model_metadata, predict_fold, score_clips, train_model
+    from stages.train.fit import Inputs  # these import Keras, which must not come before its backend
     from stages.train.networks import find_network
+    from stages.train.split_model import train_split
 
-    weights_path = Path(params.weights)
     pretrained = load_pretrained(
-        weights_path,
+        Path(params.weights),
         params.model,
         needed=find_network(params.model).pretrained,
         featurize=features.facts["featurize"],
@@ -67,65 +62,23 @@ def main(argv: list[str] | None = None) -> None:
         )
 
     shutil.rmtree(args.plots, ignore_errors=True)
-    folders, finished, scores, all_curves = [], {}, [], {}
+    inputs = Inputs(params, augment, segment, features, pretrained)
     with ExitStack() as locks:
-        for split in splits:
-            scaler_path = args.scaler / f"{split.name}.npz"
-            scaler = read_scaler(scaler_path, features)
-            held_out = []
-            for part in [*hold_out(split, params.calibration_folds), split]:
-                metadata = model_metadata(params, augment, segment, features, part, scaler, pretrained)
-                inputs = [scaler_path, weights_path, *input_files(features, part)]
-                folder = args.checkpoints / digest(metadata.model_dump(), inputs)
-                locks.enter_context(locked(folder))
-                folders.append(folder)
-                model, curves = train_model(
-                    params,
-                    augment,
-                    metadata,
-                    features,
-                    part,
-                    scaler,
-                    pretrained,
-                    folder / "checkpoint.npz",
-                    folder / "live",
-                )
-                all_curves[part.name] = curves
-                print(closing_line(part, params, model.count_params(), curves))
-                if part.validation is not None:
-                    held_out.append(predict_fold(model, metadata, features, part.validation))
-            scores += [score_clips(held_out)] if held_out else []
-            calibration = calibrate_on(held_out, features.classes) if held_out else None
-            if remark := calibration_remark(split, calibration):
-                print(remark)
-            finished[split.name] = folder / "model.keras"
-            save_model(finished[split.name], model, metadata.model_copy(update={"calibration": calibration}))
-        with atomic_directory(args.models) as models:
-            for name, path in finished.items():
-                shutil.copy(path, models / f"{name}.keras")
+        models = {
+            split.name: train_split(inputs, split, args.scaler / f"{split.name}.npz", args.checkpoints, locks)
+            for split in splits
+        }
+        with atomic_directory(args.models) as folder:
+            for name, model in models.items():
+                shutil.copy(model.path, folder / f"{name}.keras")
+        curves = {name: table for model in models.values() for name, table in model.curves.items()}
         for score in ("loss", "accuracy"):
-            write_csv(args.plots / f"{score}.csv", curve_table(all_curves, score))
-        write_json(args.metrics, pd.DataFrame(scores).mean().round(6).to_dict())
-        for folder in folders:
-            shutil.rmtree(folder)
-
-
-def read_scaler(path: Path, features: Features) -> Scaler:
-    """Read a scaler. Raises `DataError` where it cannot be read or does not fit the features."""
-    try:
-        with np.load(path) as arrays:
-            scaler = Scaler(arrays["mean"], arrays["std"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); run 'dvc repro scale'") from None
-    if scaler.mean.shape != (features.n_mels,):
-        raise DataError(f"{path}: expected {features.n_mels} bands, found {scaler.mean.shape}; run 'dvc repro scale'")
-    return scaler
-
-
-def input_files(features: Features, split: Split) -> list[Path]:
-    """The files that training reads: the test fold is not among them."""
-    folds = [*split.train] if split.validation is None else [*split.train, split.validation]
-    return [features.folder / "index.csv", *(fold_file(features.folder, fold) for fold in folds)]
+            write_csv(args.plots / f"{score}.csv", curve_table(curves, score))
+        scores = pd.DataFrame([model.scores for model in models.values() if model.scores is not None])
+        write_json(args.metrics, scores.mean().round(6).to_dict())
+        for model in models.values():
+            for work in model.folders:
+                shutil.rmtree(work)
 
 
 def curve_table(curves: dict[str, pd.DataFrame], score: str) -> pd.DataFrame:
@@ -136,37 +89,6 @@ def curve_table(curves: dict[str, pd.DataFrame], score: str) -> pd.DataFrame:
         for side, column in (("training", score), ("validation", f"val_{score}"))
     ]
     return pd.concat(parts)
-
-
-def closing_line(split: Split, params: TrainParams, n_weights: int, curves: pd.DataFrame) -> str:
-    """What was trained, and the scores of the last epoch."""
-    last = curves.iloc[-1]
-    validation = (
-        "" if split.validation is None else f", {last['val_accuracy']:.3f} on validation fold {split.validation}"
-    )
-    return (
-        f"train: {split.name}: {params.model}, {n_weights / 1e6:.2f} million weights, {len(curves)} epochs on folds "
-        f"{split.train}; accuracy of segments {last['accuracy']:.3f} in training{validation}"
-    )
-
-
-def calibration_remark(split: Split, calibration: Calibration | None) -> str | None:
-    """What a user must know about how sure the model is; None where it was calibrated and no limit was met."""
-    if calibration is None:
-        why = "split.validation is none" if split.test is not None else "train.calibration_folds is 0"
-        return f"train: {split.name}: not calibrated, since {why}: its confidences are those of the network"
-    if not calibration.limited:
-        return None
-    n_clips, folds = sum(calibration.n_clips.values()), ", ".join(map(str, calibration.folds))
-    if calibration.temperature == 1:
-        return (
-            f"train: {split.name}: all {n_clips} clips of fold {folds} are classified as they should be, which does "
-            "not show how sure the model may be; the temperature stays at 1"
-        )
-    return (
-        f"train: {split.name}: the temperature ran into its limit at {calibration.temperature:g}; do not rely on "
-        f"confidences, and compare training with validation on fold {folds}"
-    )
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -38,16 +38,20 @@ CURVES = {
 SEGMENTS_PER_BATCH = 128  # of predictions
 
 
-def model_metadata(
-    params: TrainParams,
-    augment: AugmentParams,
-    segment: SegmentParams,
-    features: Features,
-    split: Split,
-    scaler: Scaler,
-    pretrained: Pretrained | None,
-) -> ModelMetadata:
+@dataclass(frozen=True)
+class Inputs:
+    """What the trainings of a run have in common: parameters, features, and the weights that they begin with."""
+
+    params: TrainParams
+    augment: AugmentParams
+    segment: SegmentParams
+    features: Features
+    pretrained: Pretrained | None
+
+
+def model_metadata(inputs: Inputs, split: Split, scaler: Scaler) -> ModelMetadata:
     """What belongs into the model file, but for the calibration, which is only known after training."""
+    features, pretrained = inputs.features, inputs.pretrained
     return ModelMetadata(
         name=split.name,
         classes=features.classes,
@@ -58,25 +62,17 @@ def model_metadata(
         floor=features.facts["floor"],
         longest=int(features.clips(split.train)["n_frames"].max()),
         scaler_mean=scaler.mean.tolist(),
-        segment=segment,
-        augment=asdict(augment),
-        train=TrainMetadata(**asdict(params)),
+        segment=inputs.segment,
+        augment=asdict(inputs.augment),
+        train=TrainMetadata(**asdict(inputs.params)),
         weights=None if pretrained is None else WeightsMetadata.model_validate(pretrained.about, from_attributes=True),
     )
 
 
 def train_model(
-    params: TrainParams,
-    augment: AugmentParams,
-    metadata: ModelMetadata,
-    features: Features,
-    split: Split,
-    scaler: Scaler,
-    pretrained: Pretrained | None,
-    checkpoint_path: Path,
-    live_path: Path,
+    inputs: Inputs, metadata: ModelMetadata, scaler: Scaler, checkpoint_path: Path, live_path: Path
 ) -> tuple[keras.Model, pd.DataFrame]:
-    """Fit a network, from `pretrained` weights or random ones, to the segments of the training folds by cross-entropy.
+    """Fit a network, from pretrained weights or random ones, to the segments of the training folds by cross-entropy.
 
     The last weights, or their running mean, are the result. The test fold is not opened, the validation fold only
     watched. After each epoch all that is needed to go on is written to `checkpoint_path`, and where that file exists
@@ -86,6 +82,8 @@ def train_model(
     row per epoch with `epoch`, `loss`, `accuracy`, `val_loss` and `val_accuracy`, the last two NaN without a validation
     fold. Raises `ModelError` where the loss diverges, `ParamsError` where what is to be watched is not there.
     """
+    params, augment, features, pretrained = inputs.params, inputs.augment, inputs.features, inputs.pretrained
+    split = metadata.split
     if params.patience is not None and split.validation is None:
         raise ParamsError(
             f"train.patience {params.patience} watches a validation fold, which {split.name} does not have; "

@@ -182,8 +182,11 @@ def test_folds_that_cannot_be_left_out_are_refused(tone_features, quick_params, 
     ],
 )
 def test_a_limit_of_the_temperature_is_reported(calibration, remark):
+    start_backend("tensorflow")
+    from stages.train.split_model import calibration_remark
+
     rest = {"thresholds": {}, "folds": [2, 3], "n_clips": {"low": 5, "high": 7}}
-    found = train.calibration_remark(Split([1], None, None), Calibration(**calibration | rest))
+    found = calibration_remark(Split([1], None, None), Calibration(**calibration | rest))
     assert (found is None) if remark is None else re.search(f"^train: all: {remark}", found)
 
 
