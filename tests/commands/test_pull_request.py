@@ -81,6 +81,7 @@ def test_the_report_says_what_changed_what_ran_and_whether_it_is_significant():
     assert "12 metrics did not change" in text
     assert "Not up to date" not in text
     assert "[!" not in text
+    assert "no metrics" not in text  # one was removed, and one is new
 
 
 def test_what_is_not_tested_is_folded_and_has_no_verdict():
