@@ -195,6 +195,8 @@ class _FfmpegReader:
         stream, form = self._stream, self._container.format.name.split(",")[0]
         sr = first.sample_rate if first else stream.rate
         n_channels = first.layout.nb_channels if first else stream.channels
+        if not sr or not n_channels:  # FFmpeg believes the name of a file of which it understands nothing
+            raise _unreadable(self._path, "nothing in it can be decoded")
         codec = stream.codec_context.name
         claimed_s = self._claimed_s(form)
         riff = riff_data(self._path) if form == "wav" else None

@@ -60,6 +60,13 @@ def test_a_text_file_is_refused(tmp_path):
         read_audio(tmp_path / "x.wav")
 
 
+@pytest.mark.parametrize("name", ["a.flac", "a.aac", "a.mp3", "a.m4a", "a.wav"])
+def test_what_has_the_name_of_a_recording_alone_is_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(b"no audio")
+    with pytest.raises(AudioError, match=rf"^{name}: cannot be read as audio \("):
+        read_audio(tmp_path / name)
+
+
 def test_samples_without_a_header_are_refused(tmp_path):
     (tmp_path / "x.raw").write_bytes(bytes(100))
     with pytest.raises(AudioError, match=r"x\.raw: cannot be read as audio \(raw samples have no header"):
