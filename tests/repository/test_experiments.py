@@ -75,7 +75,7 @@ def test_the_grid_is_run_and_shown_by_validation_score_alone(followed):
     trained = [name for name, text in zip(of_each[1::2], of_each[2::2], strict=True) if "Running stage 'train'" in text]
     assert sorted(trained) == ["2", "4"]  # the third is the commit, the first the experiment before
     assert "Running stage 'evaluate'" not in output
-    table = printed(followed, "dvc exp show")
+    table = printed(followed, "dvc exp show --no-pager --sort-by")
     rows = re.findall(r"\[([\w-]+)\] +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)", table)
     assert sorted(row[0] for row in rows) == ["grid-1", "grid-2", "grid-3", "grid-4", "slow"]
     head = next(line for line in table.splitlines() if "Experiment" in line)
@@ -94,6 +94,15 @@ def test_the_grid_is_run_and_shown_by_validation_score_alone(followed):
 def test_the_difference_is_tested(followed):
     assert re.search(r"^accuracy +\d", printed(followed, "python -m stages.commands.compare"), re.MULTILINE)
     assert (followed[0].root / "dvc_plots/index.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_table_of_results_fits_into_160_columns(followed):
+    lines = printed(followed, "dvc exp show --no-pager --only-changed").splitlines()
+    head = next(line for line in lines if "Experiment" in line)
+    assert head.split()[:4] == ["Experiment", "accuracy", "log_loss", "macro_f1"]
+    assert "train.learning_rate" in head
+    assert max(map(len, lines)) <= 160
 
 
 @pytest.mark.slow
