@@ -1,15 +1,22 @@
 """The stages on JAX, in a process of their own where TensorFlow cannot be imported."""
 
+import hashlib
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
+import yaml
 
 from helpers.repository import ROOT
 from helpers.tones import write_params
 from stages.lib.core.files import read_json
+from stages.lib.model.archive import load_model
+from stages.lib.model.backend import start_backend
+from stages.train.weights import write_layers
 
 pytestmark = [
     pytest.mark.slow,
@@ -56,11 +63,11 @@ evaluate.main([*common, f"--models={out / 'models'}", f"--raw={out}", f"--traini
 
 
 @pytest.fixture(scope="module")
-def run_on_jax(tone_features, small_params, tmp_path_factory):
+def run_on_jax(tone_features, small_params):
     params = small_params | {"train": small_params["train"] | {"backend": "jax", "epochs": 8, "learning_rate": 0.005}}
-    path = write_params(tmp_path_factory.mktemp("params") / "params.yaml", params)
 
-    def run(out, *, kill_after=-1, **environment):
+    def run(out, *, kill_after=-1, train=None, **environment):
+        path = write_params(out / "params.yaml", params | {"train": params["train"] | (train or {})})
         command = [sys.executable, "-c", STAGES, str(path), str(tone_features), str(out), str(kill_after)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -95,3 +102,33 @@ def test_a_batch_is_shared_among_devices(run_on_jax, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "devices: 2" in done.stdout
     assert read_json(tmp_path / "metrics.json")["accuracy"] >= 0.9
+
+
+def test_yamnet_begins_with_its_weights_and_changes_them_slowly_without_tensorflow(run_on_jax, tmp_path):
+    start_backend("tensorflow")  # in this process, to read what the other writes
+    from stages.train.networks import YAMNET_BLOCKS
+
+    rng, layers, n_before = np.random.default_rng(0), [], 1
+    for filters, _ in [(32, 2), *YAMNET_BLOCKS]:
+        if layers:
+            layers.append([rng.normal(0, np.sqrt(2 / 9), (3, 3, n_before, 1)), np.zeros(n_before)])
+        size = 1 if layers else 3
+        layers.append([rng.normal(0, np.sqrt(2 / n_before), (size, size, n_before, filters)), np.zeros(filters)])
+        n_before = filters
+    layers = [[array.astype(np.float32) for array in layer] for layer in layers]
+    write_layers(tmp_path / "yamnet.npz", layers)
+    about = yaml.safe_load((ROOT / "data/weights/yamnet.yaml").read_text()) | {
+        "address": str(tmp_path / "yamnet.npz"),
+        "sha256": hashlib.sha256((tmp_path / "yamnet.npz").read_bytes()).hexdigest(),
+        "first_layer": 0,
+        "front_end": {"n_mels": 16},
+    }
+    (tmp_path / "yamnet.yaml").write_text(yaml.safe_dump(about))
+    changes = {"model": "yamnet", "weights": str(tmp_path / "yamnet.yaml"), "pretrained_rate": 0.1, "epochs": 1}
+    done = run_on_jax(tmp_path, train=changes, EAR_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr
+    n_steps = int(re.search(r" of (\d+), .*epoch=1/1", done.stderr)[1])
+    found = load_model(tmp_path / "models/fold_3.keras").get_layer("body").get_weights()
+    for array, before in zip(found, [array for layer in layers for array in layer], strict=True):
+        assert np.abs(array - before).max() < 3 * n_steps * 0.1 * 0.005  # a step of Adam may be a little over its rate
+    assert np.abs(found[0] - layers[0][0]).max() > 0
