@@ -47,7 +47,8 @@ class Recording:
     read: Callable[[], Iterator[np.ndarray]]
     length_problem: Callable[[int], str | None]  # of the samples per channel that were decoded
     n_read: int = 0  # samples per channel
-    _sums: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of each channel, then of their mean
+    _offsets: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of each channel, in the first block
+    _sums: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of each channel, then of their mean, less offsets
     _squares: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -62,13 +63,16 @@ class Recording:
                 self._measure(block)
             yield block
 
+    @np.errstate(invalid="ignore")  # a recording with NaN has no loss
     def _measure(self, block: np.ndarray) -> None:
-        signals = np.column_stack([block, mix_down(block)]).astype(np.float64)
-        if not len(self._sums):
-            self._sums, self._squares = np.zeros((2, signals.shape[1]))
-        with np.errstate(invalid="ignore"):  # a recording with NaN has no loss
-            self._sums += signals.sum(axis=0)
-            self._squares += np.square(signals).sum(axis=0)
+        channels = np.array(block.T, order="C")  # [n_channels, n]; sums along memory take a third of the time
+        if self.n_read == len(block):  # the first
+            self._offsets = channels.mean(axis=1, keepdims=True)
+            self._sums, self._squares = np.zeros((2, self.n_channels + 1))
+        channels -= self._offsets  # without which sums of float32 would not be exact enough
+        for i, signal in enumerate((*channels, mix_down(channels.T))):
+            self._sums[i] += signal.sum()
+            self._squares[i] += np.dot(signal, signal)
 
     @property
     def mixdown_loss_db(self) -> float | None:

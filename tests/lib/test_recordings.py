@@ -198,6 +198,13 @@ def test_what_averaging_loses(tmp_path: Path, channels: list[float], loss_db: fl
         assert recording.mixdown_loss_db == expected
 
 
+def test_measuring_leaves_the_samples_as_they_are(tmp_path: Path):
+    samples = np.array([[0.5, -0.25]], np.float32)  # one sample: its channels lie in memory as they would side by side
+    soundfile.write(tmp_path / "a.wav", samples, SR, subtype="FLOAT")
+    with open_audio(tmp_path / "a.wav") as recording:
+        np.testing.assert_array_equal(next(recording.blocks()), samples)
+
+
 def test_independent_channels_lose_what_the_limit_allows(tmp_path: Path):
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (SR, 8))
     write_wav(tmp_path / "a.wav", samples)
