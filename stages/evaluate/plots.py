@@ -68,7 +68,7 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Fi
 def plot_confusion_shares(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
     """The same in per cent of the clips of the true class."""
     percent = np.rint(100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)).astype(int)
-    return _plot_matrix(matrix, percent, classes, f"In % of the true class: {title}")
+    return _plot_matrix(matrix, percent, classes, f"In % of the true class\n{title}")
 
 
 def _plot_matrix(matrix: np.ndarray, numbers: np.ndarray, classes: Sequence[str], title: str) -> Figure:
@@ -76,7 +76,7 @@ def _plot_matrix(matrix: np.ndarray, numbers: np.ndarray, classes: Sequence[str]
     cell = 0.55 if n <= FEW else 0.3
     longest = 0.08 * max(map(len, names))  # inches of the longest name
     side = cell * n + longest
-    figure = Figure(figsize=(side + 2.2, side + 1.2), layout="constrained")
+    figure = Figure(figsize=(max(6.0, side + 2.2), side + 1.4), layout="constrained")  # wide enough for the title
     axis = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)

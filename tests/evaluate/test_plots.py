@@ -40,6 +40,7 @@ def soundscape_of(classes):
     return SoundscapeExample(Soundscape(np.zeros(30 * SR, np.float32), placed), events, features, metadata)
 
 
+TITLE = "1000 test clips by true and predicted class\nurban-ear sample of city sounds (synthetic data)"
 FIGURES = {
     "classes": lambda p, c, r: plot_classes(r, "data"),
     "folds": lambda p, c, r: plot_folds(r, "data"),
@@ -47,9 +48,9 @@ FIGURES = {
     "precision_recall": lambda p, c, r: plot_precision_recall(p, c, r, "data"),
     "roc": lambda p, c, r: plot_roc(p, c, r, "data"),
     "reliability": lambda p, c, r: plot_reliability(p, c, r, "data"),
-    "confusion": lambda p, c, r: plot_confusion(count_confusions(p["truth"], p["predicted"], c), c, "title\ndata"),
+    "confusion": lambda p, c, r: plot_confusion(count_confusions(p["truth"], p["predicted"], c), c, TITLE),
     "soundscape": lambda p, c, r: plot_soundscape(soundscape_of(c) if len(p) else None, "data"),
-    "shares": lambda p, c, r: plot_confusion_shares(count_confusions(p["truth"], p["predicted"], c), c, "title\ndata"),
+    "shares": lambda p, c, r: plot_confusion_shares(count_confusions(p["truth"], p["predicted"], c), c, TITLE),
 }
 
 
