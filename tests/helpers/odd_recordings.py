@@ -28,7 +28,7 @@ def run(*command: str) -> bytes:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     done = subprocess.run(command, capture_output=True)
-    if b"no handler for given file type" in done.stderr:
+    if b"no handler for file extension" in done.stderr:
         pytest.skip(f"{command[0]} is installed without the format of {command[-1]}; on Debian install libsox-fmt-mp3")
     assert done.returncode == 0, done.stderr
     return done.stdout
