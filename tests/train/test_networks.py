@@ -99,10 +99,9 @@ def test_any_size_gives_probabilities(keras, n_mels, n_frames, name):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.weekly  # 54 million weights
 @pytest.mark.parametrize(("n_frames", "n_mels"), [(17, 10), (74, 150)])
-def test_inception_resnet_v2_has_three_channels_and_gives_probabilities(keras, tmp_path, n_frames, n_mels):
-    model = build(n_frames, n_mels, n_classes=3, name="inception_resnet_v2")
+def test_dcase2016_deltas_has_the_deltas_of_librosa_as_channels(keras, n_frames, n_mels):
+    model = build(n_frames, n_mels, n_classes=3, name="dcase2016_deltas")
     log_mel = np.random.default_rng(0).normal(-5, 4, (2, n_frames, n_mels)).astype(np.float32)
     channels = next(layer for layer in model.layers if isinstance(layer, keras.layers.Concatenate)).output
     scaled, delta, delta_delta = np.moveaxis(np.asarray(keras.Model(model.inputs, channels)(log_mel)), -1, 0)
@@ -111,6 +110,18 @@ def test_inception_resnet_v2_has_three_channels_and_gives_probabilities(keras, t
     np.testing.assert_allclose(delta[:, middle], expected[:, middle], atol=1e-5)
     twice = librosa.feature.delta(expected, width=9, axis=1)
     np.testing.assert_allclose(delta_delta[:, middle], twice[:, middle], atol=1e-5)
+    n_fixed = sum(int(np.prod(variable.shape)) for variable in model.non_trainable_variables)
+    usual = build(n_frames, n_mels, n_classes=3)
+    assert (
+        n_fixed - sum(int(np.prod(v.shape)) for v in usual.non_trainable_variables) == 2 * 9
+    )  # the slopes, not learnt
+
+
+@pytest.mark.weekly  # 54 million weights
+@pytest.mark.parametrize(("n_frames", "n_mels"), [(17, 10), (74, 150)])
+def test_inception_resnet_v2_gives_probabilities(keras, tmp_path, n_frames, n_mels):
+    model = build(n_frames, n_mels, n_classes=3, name="inception_resnet_v2")
+    log_mel = np.random.default_rng(0).normal(-5, 4, (2, n_frames, n_mels)).astype(np.float32)
     probabilities = np.asarray(model(log_mel))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     save_model(tmp_path / "x.keras", model, METADATA)
