@@ -126,9 +126,7 @@ def test_a_command_is_ended_where_this_process_is_interrupted(tmp_path, monkeypa
 
 
 def test_outputs_that_are_not_to_be_pushed_are_read_from_the_pipeline(repository, monkeypatch):
-    from dvc.repo import Repo
-
-    Repo.init().close()
+    dvc("init", "--quiet")
     stage = {"cmd": "x", "outs": [{"data/raw": {"push": False}}, "data/models", {"other": {"push": True}}]}
     (repository / "dvc.yaml").write_text(json.dumps({"stages": {"fetch": stage}}))
     assert outputs_not_to_push() == {"data/raw"}
