@@ -1,1 +1,1 @@
-"""What people run beside the pipeline, `python -m stages.commands.NAME`."""
+"""What people run besides the pipeline, `python -m stages.commands.NAME`."""

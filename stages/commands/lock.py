@@ -1,4 +1,4 @@
-"""What dvc.yaml and dvc.lock say of two runs: with what each stage was run, and whether it gave the same.
+"""What dvc.yaml and dvc.lock say of two runs: what each stage was run with, and whether it gave the same outputs.
 
 `dvc.lock` records parameters, code, data and the command of a stage, but neither the processor nor the versions of
 libraries. Where all that it records is the same and the outputs are not, one of those two made the difference.
@@ -43,7 +43,7 @@ def differences(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) ->
 
 
 def has_other_outputs(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
-    """Whether a stage was run with the same in two lock files and yet gave other outputs."""
+    """Whether a stage gave other outputs in two lock files, although all that it was run with is the same."""
     if old is None or new is None or differences(old, new):
         return False
     before, after = _hashes(old, "outs"), _hashes(new, "outs")
@@ -51,11 +51,11 @@ def has_other_outputs(old: Mapping[str, Any] | None, new: Mapping[str, Any] | No
 
 
 def is_only_machine(old: Stages, new: Stages) -> bool:
-    """Whether all that differs between two lock files comes from stages that gave other outputs of the same."""
-    made = {path for lock in new.values() for path in _hashes(lock, "outs")}
+    """Whether all that differs between two lock files comes from stages of which `has_other_outputs` holds."""
+    outputs = {path for lock in new.values() for path in _hashes(lock, "outs")}
     names = old.keys() | new.keys()
     changed = {item for name in names for item in differences(old.get(name), new.get(name))}
-    return changed <= made and any(has_other_outputs(old.get(name), new.get(name)) for name in names)
+    return changed <= outputs and any(has_other_outputs(old.get(name), new.get(name)) for name in names)
 
 
 def explain_other_machine(names: Iterable[str], all_else_is_equal: bool) -> str:

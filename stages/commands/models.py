@@ -1,4 +1,4 @@
-"""Which model of a folder a command uses, where it is not told."""
+"""Which model of a folder a command uses."""
 
 from pathlib import Path
 

@@ -51,8 +51,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     for key in sorted(changed, key=lambda key: present[key].start, reverse=True):  # from the end: positions stay right
         text = text[: present[key].start] + changed[key].text + text[present[key].end :]
-    with atomic_write(args.params) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    with atomic_write(args.params) as tmp_path:
+        tmp_path.write_text(text, encoding="utf-8", newline="\n")
     for key, new in changed.items():
         print(f"{key}: {present[key].text} -> {new.text}")
     print(f"recipe: {args.name} ({title}): {len(changed)} of {len(recipe)} keys changed in {args.params}")

@@ -36,9 +36,8 @@ def mean_precision_recall(predictions: pd.DataFrame, classes: Sequence[str], n_p
     for positive, scores in each_class(predictions, classes):
         if positive.any():
             precision, recall = precision_recall(positive, scores)
-            reached = np.searchsorted(
-                -recall, -steps, side="right"
-            )  # points with at least that recall; they come first
+            # Points with at least that recall come first.
+            reached = np.searchsorted(-recall, -steps, side="right")
             precisions.append(np.maximum.accumulate(precision)[reached - 1])
     if not precisions:
         return pd.DataFrame(columns=["recall", "precision"])
@@ -65,7 +64,7 @@ def mean_roc(predictions: pd.DataFrame, classes: Sequence[str], n_points: int = 
 
 
 def each_class(predictions: pd.DataFrame, classes: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Whether a clip is of the class, and its probability of it: a pair of arrays a class."""
+    """Whether a clip is of the class, and its probability of it: one pair of arrays per class."""
     return [
         ((predictions["truth"] == name).to_numpy(), predictions[probability_column(name)].to_numpy(dtype=float))
         for name in classes

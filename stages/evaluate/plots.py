@@ -21,7 +21,7 @@ from stages.lib.core.labels import UNSURE
 from stages.lib.frontend.mel_axis import set_hz_ticks
 from stages.lib.plotting import ACCENT, FAINT, INK, save_figure, shorten
 
-ROW = 0.24  # inches a row of text
+ROW = 0.24  # inches per row of text
 FEW = 20  # classes up to which there is room for large type
 LONGEST_TITLE = 20  # characters of a name over a small picture
 NOTHING = "no model has a test fold: nothing to show"

@@ -59,7 +59,7 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, ModelMetad
             if of_model[key] != of_features.get(key):
                 name = key if key == "classes" else f"featurize.{key}"
                 raise ModelError(
-                    f"{path}: made with {name} {of_model[key]}, the features have {of_features.get(key)}; "
+                    f"{path}: trained with {name} {of_model[key]}, the features have {of_features.get(key)}; "
                     "run 'dvc repro train'"
                 )
         if metadata.split.test not in (None, *features.folds):

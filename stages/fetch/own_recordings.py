@@ -97,7 +97,7 @@ def _find_class_folders(top: Path) -> tuple[dict[str, Path], list[str], list[str
     tables = [name for name in everything if "/" not in name and name.lower().endswith(SPREADSHEETS)]
     if tables:
         raise SourceError(
-            f"{top.name}: {some(tables)} beside the folders, but the only tables that fetch reads by itself are "
+            f"{top.name}: {some(tables)} next to the folders, but the only tables that fetch reads by itself are "
             f"{' and '.join(TABLES)}; if it says what the recordings are, save it as {TABLES[0]} with the columns path "
             "and class; if the folders are the classes, move it elsewhere"
         )
@@ -223,8 +223,8 @@ def _check_folds(folds: pd.Series, table: str) -> None:
 def _unwrap(folder: Path) -> Path:
     """The folder that holds the dataset: `folder` or the only one in it, and so on, as archives often wrap theirs.
 
-    Goes down while there is exactly one folder, which holds folders or a table, with neither table nor recording beside
-    it; a licence or the like beside it does not matter.
+    Goes down while there is exactly one folder, which holds folders or a table, and neither table nor recording next
+    to it; a licence or the like does not matter.
     """
     while True:
         inside, folders = _files(folder), _folders(folder)

@@ -76,7 +76,7 @@ class Recording:
 
     @property
     def mixdown_loss_db(self) -> float | None:
-        """By how much averaging the channels lowered the level of what was read, in dB, offsets aside.
+        """By how much averaging the channels lowered the level of what was read, in dB, without constant offsets.
 
         Infinite where nothing is left of it (over 100 dB); None of one channel, and of channels without any sound.
         """
@@ -199,7 +199,7 @@ class _FfmpegReader:
         stream, form = self._stream, self._container.format.name.split(",")[0]
         sr = first.sample_rate if first else stream.rate
         n_channels = first.layout.nb_channels if first else stream.channels
-        if not sr or not n_channels:  # FFmpeg believes the name of a file of which it understands nothing
+        if not sr or not n_channels:  # FFmpeg goes by the name of a file that it cannot parse
             raise _unreadable(self._path, "nothing in it can be decoded")
         codec = stream.codec_context.name
         claimed_s = self._claimed_s(form)

@@ -126,7 +126,7 @@ def _complete(part: "_Part", address: str, n_tries: int, wait_s: float, timeout_
 
 
 class _Part:
-    """What has arrived of a download so far, as a file that pooch writes to, and a note beside it on its origin."""
+    """What has arrived of a download so far, as a file that pooch writes to, and a note next to it on its origin."""
 
     def __init__(
         self, path: Path, known_hash: str | None, check: Callable[[Path], None], size_bytes: int | None
@@ -176,7 +176,7 @@ class _Part:
         elif response.status_code == 200:
             validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
             weak = validator is None or validator.startswith("W/")
-            # Emptied before the note is written: the note on a new part must not stand beside an old one.
+            # Emptied before the note is written: the note on a new part must not describe an old one.
             self.path.open("wb").close()
             write_json(
                 self._about_path,

@@ -17,7 +17,7 @@ ACCENT = "#c8553d"  # what it is compared with
 FAINT = "#c9d3df"  # background: other curves, bars behind points
 DOUBT = "#9aa5b1"  # what the model is unsure of
 EMPTY = "#2fb5a5"  # bands that no FFT bin falls into; not a colour of the map of levels
-LONGEST = 32  # characters of a name beside an axis
+LONGEST = 32  # characters of a name next to an axis
 
 # Names of classes and files are text: with mathematics on, "$1 to $2" loses its signs and a single "$" can end in an
 # error. Tick labels of logarithmic axes would need it, so plots give those a formatter of plain numbers.

@@ -100,7 +100,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.finished = self.model.stop_training or epoch + 1 == self.params["epochs"]
         progress = json.dumps({"history": self.history, "finished": self.finished})
         arrays = {str(i): keras.ops.convert_to_numpy(variable) for i, variable in enumerate(self._variables)}
-        with atomic_write(self._path) as beside, beside.open("wb") as file:
+        with atomic_write(self._path) as tmp_path, tmp_path.open("wb") as file:
             np.savez(file, progress=progress, **arrays)
 
 

@@ -243,7 +243,7 @@ class LiveCurves(keras.callbacks.Callback):
 
 
 class EpochBar(keras.callbacks.Callback):
-    """Moves a bar one step per batch, with the scores of the last finished epoch beside it."""
+    """Moves a bar one step per batch, followed by the scores of the last finished epoch."""
 
     def __init__(self, bar: tqdm) -> None:
         """Take the bar to move."""

@@ -1,4 +1,4 @@
-"""Training with a frozen body: what it makes of the segments is computed once, and the head is trained on that."""
+"""Training with a frozen body: its outputs for all segments are computed once, and the head is trained on these."""
 
 import keras
 import numpy as np
@@ -13,14 +13,14 @@ PLAIN = {"crop": "grid", "gain_db": 0.0, "filter_db": 0.0, "mask_frames": 0, "ma
 
 
 def check_plain(augment: AugmentParams) -> None:
-    """Raise `ParamsError` where segments are to change from epoch to epoch, and so what a body makes of them."""
+    """Raise `ParamsError` where segments, and so the outputs of a body, are to change from epoch to epoch."""
     if changed := [
         f"augment.{key} to {value} (is {getattr(augment, key)})"
         for key, value in PLAIN.items()
         if getattr(augment, key) != value
     ]:
         raise ParamsError(
-            "train.freeze body computes once what the frozen layers make of each segment, so segments "
+            "train.freeze body computes the outputs of the frozen layers once for each segment, so segments "
             f"cannot change; set {', '.join(changed)}, or train.freeze to none"
         )
 
@@ -28,7 +28,7 @@ def check_plain(augment: AugmentParams) -> None:
 def split_at_body(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """The part of a network up to its body, and the part after it; they share the layers of `model`.
 
-    The first takes segments and returns the numbers that the body makes of them, (batch, n), the second takes these and
+    The first takes segments and returns the outputs of the body, (batch, n), the second takes these and
     returns probabilities. The layers after the body must be a chain.
     """
     body = model.get_layer(BODY)
@@ -44,7 +44,7 @@ def _chain(layers: list[keras.Layer], shape: tuple[int | None, ...]) -> keras.Mo
 
 
 class FrozenBatches(keras.utils.PyDataset):
-    """What a frozen body makes of all segments of `batches`, computed once, in a new order every epoch.
+    """The outputs of a frozen body for all segments of `batches`, computed once, in a new order every epoch.
 
     Variants that featurize made of clips are clips like the others. With the same seed the order is that of
     `stages.train.batches.TrainingBatches`.
@@ -80,7 +80,7 @@ class FrozenBatches(keras.utils.PyDataset):
 
 
 def compute_features(body: keras.Model, batches: SegmentBatches) -> tuple[np.ndarray, np.ndarray]:
-    """What a frozen body makes of all segments in their order, float32 (n, n_features), and their targets."""
+    """The outputs of a frozen body for all segments in their order, float32 (n, n_features), and their targets."""
     segments_and_targets = (batches[i] for i in range(len(batches)))
     parts = [(body.predict_on_batch(segments), targets) for segments, targets in segments_and_targets]
     features, targets = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))

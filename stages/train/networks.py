@@ -110,7 +110,7 @@ def yamnet(x: keras.KerasTensor, n_classes: int) -> keras.KerasTensor:
 
     Plakal, Ellis: YAMNet, tensorflow/models, research/audioset/yamnet; Howard and others: MobileNets: efficient
     convolutional neural networks for mobile vision applications, 2017, table 1. Activations end at 6, as in the file
-    that is published for LiteRT; the code beside it has no such limit.
+    that is published for LiteRT; the code published with it has no such limit.
     """
 
     def activate(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -147,7 +147,7 @@ def pool(x: keras.KerasTensor) -> keras.KerasTensor:
 
 @dataclass(frozen=True)
 class Network:
-    """An entry of the table: the function `scores` (see above), and what it is to be given.
+    """An entry of the table: the function `scores` (see above), and the input that it needs.
 
     `scaled`: segments less the mean of each band, over its standard deviation, else log-mel as it is; `pretrained`: it
     is of no use without the pretrained weights of its body.

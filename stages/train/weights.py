@@ -1,7 +1,7 @@
 """Pretrained weights: what a file of `data/weights/` says about them, where they come from, how they are read.
 
-They are taken from where such a file says, compared with its hash, and read once; what was read is kept beside the
-downloads in the user's cache folder.
+They are taken from where such a file says, compared with its hash, and read once; what was read is kept with
+the downloads in the user's cache folder.
 """
 
 import zipfile
@@ -75,7 +75,7 @@ def load_pretrained(path: Path, model: str, *, needed: bool, featurize: dict[str
     """The pretrained weights that the file `path` of `data/weights/` names, or None where it says that there are none.
 
     Before anything is downloaded or read they are compared with what they are for: the network `model`, and features
-    made with the parameters `featurize`, lengths in samples. `needed` says that the network is of no use without.
+    computed with the parameters `featurize`, lengths in samples. `needed` says that the network is of no use without.
     Raises `ParamsError` where they do not fit, and what `load_layers` raises.
     """
     weights = read_weights_file(path)
@@ -143,7 +143,7 @@ def read_layers(path: Path) -> Layers:
 def write_layers(path: Path, layers: Layers) -> None:
     """Write the arrays of layers as `.npz`: `n_layers`, and `<layer>_<array>` with three digits each."""
     named: dict[str, Any] = {f"{i:03}_{j:03}": array for i, layer in enumerate(layers) for j, array in enumerate(layer)}
-    with atomic_write(path) as beside, beside.open("wb") as file:
+    with atomic_write(path) as tmp_path, tmp_path.open("wb") as file:
         np.savez(file, n_layers=len(layers), **named)
 
 

@@ -295,7 +295,7 @@ RELATION_CHECKS = (
     ),
     Check(
         "shared_source",
-        "All clips of one original recording are in one fold, the known exceptions aside: a model that knows the "
+        "All clips of one original recording are in one fold, except for the known ones: a model that knows the "
         "recording is tested too kindly. Those outside the fold that holds most of them are reported.",
         _null("other_folds"),
         lambda row: f"source {row['source']!r} is also in {row['other_folds']}",

@@ -125,7 +125,7 @@ def test_clips_that_changed_sides_are_named_with_what_both_predicted():
     )
     assert "| [`fold10/b.wav`](sounds/fold10/b.wav) | `dog_bark` |" in linked
     assert "[`fold10/a.wav`]" not in linked  # its recording is not there
-    assert "They can be heard in the artefact of the run" in linked
+    assert "To listen to them, open `report.md` in the artefact of the run" in linked
 
 
 HOSTILE = [

@@ -58,7 +58,7 @@ def test_the_interval_of_normal_samples_is_the_normal_one():
 
 
 def test_the_interval_moves_where_resampling_is_biased():
-    """Resamples half a deviation above the value: by Efron's formula the quantiles at 2 z0 - 1.96 and 2 z0 + 1.96."""
+    """Resamples half a std above the value: by Efron's formula the quantiles at 2 z0 - 1.96 and 2 z0 + 1.96."""
     samples = stats.norm.ppf((np.arange(10_000) + 0.5) / 10_000)[:, np.newaxis] + 0.5
     low, high = interval(samples, [0.0])[:, 0]
     assert (low, high) == pytest.approx((0.5 - 1 - 1.96, 0.5 - 1 + 1.96), abs=0.05)

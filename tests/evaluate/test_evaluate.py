@@ -83,11 +83,11 @@ def test_an_absent_folder_of_unknown_sounds_is_named_before_anything_is_predicte
 REFUSED_MODELS = {
     "other classes": (
         {"classes": ["high", "low"]},
-        r"made with classes \['high', 'low'\], the features have \['low', 'high'\]",
+        r"trained with classes \['high', 'low'\], the features have \['low', 'high'\]",
     ),
     "other bands": (
         {"featurize": FEATURIZE | {"n_mels": 5}},
-        r"made with featurize\.n_mels 5, the features have 4; run",
+        r"trained with featurize\.n_mels 5, the features have 4; run",
     ),
     "absent fold": (
         {"split": {"train": [1], "validation": None, "test": 7}},

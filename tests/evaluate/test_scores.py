@@ -158,7 +158,7 @@ def test_scores_of_a_fold_are_those_of_scikit_learn():
     assert row[list(expected)].astype(float).to_dict() == pytest.approx(expected, abs=2e-3)
 
 
-def test_the_log_loss_of_a_sure_mistake_is_finite_and_counted_by_hand():
+def test_the_log_loss_of_a_confident_error_is_finite_and_counted_by_hand():
     sure = predictions(["siren", "siren"], ["siren", "dog_bark"], confidence=1.0)
     # The other classes are stored as 0 and read as 1e-6, of a sum of 1 + 2e-6.
     expected = (np.log(1 + 2e-6) + np.log((1 + 2e-6) / 1e-6)) / 2

@@ -151,7 +151,9 @@ def test_a_class_of_a_table_may_have_the_name_of_a_split(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["annotations.csv", "labels.tsv", "Mappe1.XLSX"])
 def test_an_unknown_table_beside_the_folders_stops_with_the_way_out(tmp_path: Path, name: str) -> None:
     put(tmp_path, "day1/1.wav", "day1/2.wav", "day2/1.wav", "day2/2.wav", name)
-    match = rf"{name} beside the folders, .* save it as clips.csv .*; if the folders are the classes, move it elsewhere"
+    match = (
+        rf"{name} next to the folders, .* save it as clips.csv .*; if the folders are the classes, move it elsewhere"
+    )
     with pytest.raises(SourceError, match=match):
         list_dataset(tmp_path, "folder")
 

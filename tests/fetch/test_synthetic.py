@@ -283,8 +283,8 @@ def test_place_filters_and_echoes_a_click():
     for seed in range(30):
         place = Place.draw(np.random.default_rng(seed), 6.0)
         backgrounds.add(place.background)
-        heard, background = place.record(click, np.random.default_rng(0))
-        energy = np.cumsum(heard.astype(np.float64) ** 2)
+        received, background = place.record(click, np.random.default_rng(0))
+        energy = np.cumsum(received.astype(np.float64) ** 2)
         assert energy[100 + int(6 * place.echo_s * SR)] > 0.98 * energy[-1]
         assert np.std(background) > 0
     assert backgrounds == set(BACKGROUNDS)

@@ -18,7 +18,7 @@ NAMES = ["siren", "<b>dog & bark</b>", "car_horn"]  # a class may be called anyt
 
 
 def generate_predictions(n: int = 90, classes: list[str] = NAMES, n_folds: int = 2) -> pd.DataFrame:
-    """`n` clips, three from each source, with probabilities that are a little better than chance."""
+    """`n` clips, three from each source, with probabilities that are a little better than guessing."""
     rng = np.random.default_rng(0)
     number = np.arange(n) % len(classes)
     raw = rng.gamma(1.0, size=(n, len(classes)))

@@ -109,7 +109,7 @@ class CloneWithData(Clone):
 
 
 def run_small(folder: Path, small_params: dict) -> None:
-    """Make `workspace` in a folder, on the tones in `recordings` beside it, run it once and commit."""
+    """Make `workspace` in a folder, on the tones in `recordings` next to it, run it once and commit."""
     source = folder / "recordings"
     for i, (name, frequency) in enumerate(TONES_HZ.items()):
         for j in range(9):

@@ -13,34 +13,34 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "new" / "file.txt"
 
     def killed():
-        with atomic_write(path) as beside:
-            beside.write_text("half")
+        with atomic_write(path) as new_path:
+            new_path.write_text("half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         killed()
     assert list(path.parent.iterdir()) == []
-    with atomic_write(path) as beside:
-        beside.write_text("whole")
+    with atomic_write(path) as new_path:
+        new_path.write_text("whole")
         assert not path.exists()
     assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "folder"
-    with atomic_directory(path) as beside:
-        (beside / "old").touch()
+    with atomic_directory(path) as new_path:
+        (new_path / "old").touch()
 
     def killed():
-        with atomic_directory(path) as beside:
-            (beside / "new").touch()
+        with atomic_directory(path) as new_path:
+            (new_path / "new").touch()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         killed()
     assert [p.name for p in path.iterdir()] == ["old"]
-    with atomic_directory(path) as beside:
-        (beside / "new").touch()
+    with atomic_directory(path) as new_path:
+        (new_path / "new").touch()
     assert [p.name for p in path.iterdir()] == ["new"]
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
@@ -55,8 +55,8 @@ def test_what_a_killed_run_left_beside_is_not_taken_over(tmp_path):
 
 def test_a_second_process_does_not_write_the_same_folder(tmp_path):
     path = tmp_path / "folder"
-    with atomic_directory(path) as beside:
-        (beside / "first").touch()
+    with atomic_directory(path) as new_path:
+        (new_path / "first").touch()
         with pytest.raises(EarError, match="folder: another process is writing it"), atomic_directory(path):
             pass
     assert [p.name for p in path.iterdir()] == ["first"]

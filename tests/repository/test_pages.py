@@ -62,11 +62,11 @@ def broken(page: str, link: str) -> str | None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    assert not [fault for link in links(page) if (fault := broken(page, link))]
+    assert not [problem for link in links(page) if (problem := broken(page, link))]
 
 
 def test_links_are_found():
-    """The pages have links, so that a pattern that finds none is not taken for pages without a fault."""
+    """The pages have links, so that a pattern that finds none is not taken for pages without a problem."""
     assert len(links("README.md")) >= 8
     assert any(link.startswith("../") for page in PAGES for link in links(page))
 
@@ -85,9 +85,9 @@ BROKEN = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_link_is_told_from_a_good_one(case):
-    link, fault = BROKEN[case]
+    link, problem = BROKEN[case]
     found = broken("README.md", link)
-    assert found is None if fault is None else fault in found
+    assert found is None if problem is None else problem in found
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/")])

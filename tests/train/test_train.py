@@ -283,7 +283,9 @@ def test_models_made_with_other_features_are_refused(learned, tones, quick_param
     features = run_featurize(tones, tmp_path, params)
     for folder in ("models", "metrics/train"):
         shutil.copytree(learned / folder, tmp_path / folder)
-    with pytest.raises(ModelError, match=r"fold_3\.keras: made with featurize\.n_mels 16, the features have 12; run"):
+    with pytest.raises(
+        ModelError, match=r"fold_3\.keras: trained with featurize\.n_mels 16, the features have 12; run"
+    ):
         run_stages(tmp_path, features, params, ["evaluate"])
     shutil.copytree(learned / "scaler", tmp_path / "scaler")
     with pytest.raises(DataError, match=r"fold_3\.npz: expected 12 bands, found \(16,\); run 'dvc repro scale'"):

@@ -31,8 +31,8 @@ def main(argv: list[str] | None = None) -> None:
 
     model = load_model(path)
     content = (to_onnx if out.suffix == ".onnx" else to_litert)(model, metadata)
-    with atomic_write(out) as beside:
-        beside.write_bytes(content)
+    with atomic_write(out) as tmp_path:
+        tmp_path.write_bytes(content)
     print(f"export: {path} as {out}, {len(content) / 1e6:.1f} MB")
 
 

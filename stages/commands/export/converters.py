@@ -3,7 +3,7 @@
 An ONNX file has it as JSON among its properties, under `stages.lib.inference.runtime.ONNX_KEY`. A LiteRT file has it in
 a zip archive behind the network, as TensorFlow Lite keeps files that belong to a model: the member `urban_ear.json`,
 which `stages.lib.model.archive.read_metadata` reads. Input is `log_mel`, float32 of shape (batch, length, n_features),
-raw features as featurize makes them; output are probabilities before temperature, (batch, n_classes).
+raw features as featurize computes them; output are probabilities before temperature, (batch, n_classes).
 
 Keras converts, by tf2onnx and by TensorFlow's own converter, so TensorFlow is needed whatever the model was trained
 with. Everything is computed in float32, that of a mixed precision too. Two exports of one model may differ in bytes,

@@ -1,1 +1,1 @@
-"""Say what sounds in a recording, and when."""
+"""Detect the sound events of recordings and of live streams."""

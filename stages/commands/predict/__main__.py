@@ -1,4 +1,4 @@
-"""Find out what sounds in recordings, and when: `python -m stages.commands.predict FILE...`, or `-` for a microphone.
+"""Detect sound events in recordings: `python -m stages.commands.predict FILE...`, or `-` for a microphone.
 
 FILE is whatever `stages.lib.audio` reads, of any number of channels and length. `-` reads raw samples from standard
 input as they come, and prints what it detects as soon as a segment is complete. What is computed is described in

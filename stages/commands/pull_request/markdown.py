@@ -102,7 +102,7 @@ class ClassChange:
 class ClipChange:
     """A clip that one run recognises and the other does not: its class, and what both predicted.
 
-    `has_sound`: its recording lies beside the report.
+    `has_sound`: its recording is next to the report.
     """
 
     clip: str
@@ -432,7 +432,7 @@ def _interval(metric: Metric) -> str:
 
 
 def _verdict(metric: Metric) -> str:
-    """Whether a score of `TESTED` is better; of equal runs no direction is said, since there is none to be told."""
+    """Whether a score of `TESTED` is better; of equal runs no direction is said, since there is none."""
     if metric.old is None:
         return "new"
     if metric.new is None:
@@ -506,7 +506,7 @@ def _clips(facts: Facts, sound_url: Callable[[str], str] | None, page_url: str |
         rows.append([name, code(clip.truth), code(clip.old), code(clip.new)])
     text = table(["clip", "class", "base", "here"], rows)
     if page_url and any(clip.has_sound for clip in facts.clips):
-        text += "\n\nThey can be heard in the artefact of the run: `report.md` links to each recording."
+        text += "\n\nTo listen to them, open `report.md` in the artefact of the run: it links to each recording."
     title = f"{facts.n_gained} clips recognised only here, {facts.n_lost} only by the base"
     return _folded(title, text)
 

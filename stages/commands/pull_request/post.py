@@ -71,9 +71,9 @@ def find_kept(github: GitHub, number: int, args: argparse.Namespace, base: str) 
     kept = {}
     for side, parent, name in zip(("new", "old"), (args.head_sha, base), KEPT, strict=True):
         ref = github.get(f"git/ref/{name.format(number=number)}")
-        made = github.get(f"git/commits/{ref['object']['sha']}") if ref else None
-        if made and [each["sha"] for each in made["parents"]] == [parent]:
-            kept[side] = made["sha"]
+        found = github.get(f"git/commits/{ref['object']['sha']}") if ref else None
+        if found and [each["sha"] for each in found["parents"]] == [parent]:
+            kept[side] = found["sha"]
     return kept
 
 

@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
         (folder / "report.md").write_text(text, encoding="utf-8", newline="\n")
     if args.plots:
         dvc("plots", "diff", results, "--out", str(args.out / "plots"))
-    print(f"report: {args.out / 'report.md'}, with the pictures and facts.json beside it", file=sys.stderr)
+    print(f"report: {args.out / 'report.md'}, with the pictures and facts.json in the same folder", file=sys.stderr)
 
 
 def gather(base_name: str, base: str, results: str, ran: dict[str, Any]) -> tuple[Facts, dict[tuple[str, str], str]]:

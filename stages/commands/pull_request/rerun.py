@@ -76,7 +76,7 @@ def rerun(args: argparse.Namespace) -> None:
 
 
 def push(args: argparse.Namespace) -> None:
-    """Send what both pipelines made to the remote; outputs with `push: false` in dvc.yaml stay here."""
+    """Send the results of both pipelines to the remote; outputs with `push: false` in dvc.yaml stay here."""
     if not has_remote():
         print("rerun: no DVC remote is set, so nothing is pushed")
         return
@@ -137,7 +137,7 @@ def reproduce(folder: Path | None, pull: bool, end_s: float, *, trust_lock: bool
         if not status and not stale_stages(output):
             return False, read_log(output)
     follow_dvc("checkout", "--allow-missing", "--quiet", folder=folder)
-    # What other runs of the same made is known only now, by the state of the inputs: --pull brings it.
+    # What other runs of the same stages gave is known only now, by the state of the inputs: --pull brings it.
     options = ["--pull"] if pull and has_remote() else []
     status, output = follow_dvc("repro", *options, folder=folder, limit_s=max(end_s - time.monotonic(), 1))
     found = read_log(output)

@@ -1,7 +1,7 @@
 """Parameters: one section of params.yaml is one frozen dataclass, so that a stage cannot read what it does not declare.
 
-Each section's class stands beside the code that uses it, marked with `@section("name")`; this module changes rarely,
-since every stage depends on it.
+Each section's class is defined next to the code that uses it, marked with `@section("name")`; this module changes
+rarely, since every stage depends on it.
 """
 
 from collections.abc import Callable

@@ -11,7 +11,7 @@ import scipy.sparse
 HZ_PER_MEL = 200 / 3
 LOG_FROM_HZ = 1000.0
 LOG_FROM_MEL = LOG_FROM_HZ / HZ_PER_MEL
-LOG_STEP = np.log(6.4) / 27.0  # 27 steps a factor of 6.4
+LOG_STEP = np.log(6.4) / 27.0  # 27 steps per factor of 6.4
 
 
 def hz_to_mel(frequencies: np.ndarray | float, scale: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From probabilities on a time grid to events: what sounds, from when to when.
+"""From probabilities on a time grid to events: which class is active from when to when.
 
 A row of the grid that is softer than `silence_db` holds no event. In the others a class begins where its probability
 reaches its threshold, goes on while it stays above a share of that (hysteresis), and is an event if it lasts
@@ -46,7 +46,7 @@ class Event:
 
     `confidence` is the mean of the calibrated probability of the class over the rows of the event. Where something
     sounds and no class is active, `is_unsure` is set, `label` is `UNSURE` and `confidence` is the mean of the most
-    probable class. A class of that name is told from doubt by `is_unsure` alone.
+    probable class. Only `is_unsure` distinguishes it from a class of that name.
     """
 
     start_s: float

@@ -23,10 +23,10 @@ EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can nam
 
 def save_model(path: Path, model: "keras.Model", metadata: ModelMetadata) -> None:
     """Write the model with its metadata to `path`, which ends in `.keras`."""
-    with tempfile.TemporaryDirectory() as folder, atomic_write(path) as beside:
+    with tempfile.TemporaryDirectory() as folder, atomic_write(path) as tmp_path:
         saved = Path(folder) / "model.keras"
         model.save(saved)
-        with zipfile.ZipFile(saved) as source, zipfile.ZipFile(beside, "w") as target:
+        with zipfile.ZipFile(saved) as source, zipfile.ZipFile(tmp_path, "w") as target:
             members = {name: source.read(name) for name in source.namelist()}
             of_keras = json.loads(members["metadata.json"])
             del of_keras["date_saved"]

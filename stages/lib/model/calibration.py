@@ -1,16 +1,16 @@
-"""Calibration: from what a network says to how often it is right, fitted on clips that it was not trained on.
+"""Calibration: how often a network is right, by its probabilities, fitted on clips that it was not trained on.
 
 One temperature makes the probabilities of segments more or less sure, one threshold per class says from which
 probability on the class counts as detected. Both are fitted on few clips, so neither says more than these can bear:
 
-- The temperature has the least cross-entropy of clips with smoothed targets, as Platt's: n clips without a mistake do
+- The temperature has the least cross-entropy of clips with smoothed targets, as Platt's: n clips without an error do
   not show that the next one is right more often than (n + 1) / (n + 2), Laplace's rule of succession. Where no clip is
   misclassified the temperature is at least 1, too: how far it should fall could not be seen, and in use there are
   sounds of other classes, which a lower one would name with the same certainty.
 - The threshold with the best F1 on n clips of its class is drawn towards 0.5, by `PRIOR_CLIPS` clips' worth. For
   probabilities that are right the best threshold is half of the best F1, so never above 0.5 (Lipton, Elkan,
-  Naryanaswamy: Optimal thresholding of classifiers to maximize F1 measure, ECML 2014): one far above rests on chance or
-  on an error that the temperature left.
+  Naryanaswamy: Optimal thresholding of classifiers to maximize F1 measure, ECML 2014): one far above comes of few
+  clips or of an error that the temperature left.
 
 Platt: Probabilistic outputs for support vector machines, 1999, section 2.2; Guo, Pleiss, Sun, Weinberger: On
 calibration of modern neural networks, ICML 2017, section 4.2.

@@ -1,4 +1,4 @@
-"""What a model file says about its network: all that prediction needs beside the weights, typed, as JSON.
+"""What a model file says about its network: all that prediction needs besides the weights, typed, as JSON.
 
 The same metadata is in a `.keras` file (`stages.lib.model.archive`) and in what is exported from one
 (`stages.commands.export.converters`), and can be read without Keras.
