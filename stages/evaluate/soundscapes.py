@@ -2,9 +2,9 @@
 
 A soundscape is pink noise, whose power falls by 3 dB per octave as that of far traffic and wind roughly does, with
 clips one after another and pauses between. Each clip is scaled to a drawn signal-to-noise ratio: the power of its
-samples over that of the noise, in dB, over the whole band. The level of the noise is such that clips of the mean ratio keep
-their own median level, so that the input of the network is about as loud as what it was trained on. Edges of clips are
-faded by 10 ms.
+samples over that of the noise, in dB, over the whole band. The level of the noise is such that clips of the mean ratio
+keep their own median level, so that the input of the network is about as loud as what it was trained on. Edges of clips
+are faded by 10 ms.
 
 A reference event lasts from the first to the last sample of a clip that is above -60 dB of its peak, since some
 datasets pad their clips with silence. Longer clips are cut to a third of the soundscape. Classes take turns, and each
