@@ -104,6 +104,20 @@ def test_every_page_is_reached_from_the_first_ones(page):
     assert page in reached
 
 
+def test_the_form_for_problems_asks_for_what_contributing_says():
+    """Its fields are those of GitHub's schema for forms: a type, an id that occurs once, a label."""
+    form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/problem.yml").read_text())
+    assert form["name"]
+    assert form["description"]
+    fields = {field["id"]: field for field in form["body"]}
+    assert len(fields) == len(form["body"])
+    assert {field["type"] for field in form["body"]} <= {"textarea", "input"}
+    assert all(field["attributes"]["label"] for field in form["body"])
+    for name in ("command", "output", "commit"):
+        assert fields[name]["validations"]["required"] is True
+        assert name in (ROOT / "CONTRIBUTING.md").read_text().partition("## ")[0]
+
+
 def test_the_citation_agrees_with_the_project():
     """`cffconvert --validate` knows the whole schema; it wants an old jsonschema and so is no dependency."""
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
