@@ -44,6 +44,15 @@ def git_bytes(*arguments: str, folder: Path | None = None, environment: Mapping[
     return done.stdout
 
 
+def identity(name: str, email: str) -> dict[str, str]:
+    """The environment in which `git` commits as this author, whatever the machine is set to."""
+    return {
+        f"GIT_{role}_{key}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for key, value in (("NAME", name), ("EMAIL", email))
+    }
+
+
 def find_reason(said: str) -> str:
     """Why Git failed, on one line and without passwords, from what it wrote to standard error."""
     lines = [line.rstrip() for line in said.strip().splitlines()]

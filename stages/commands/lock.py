@@ -12,6 +12,7 @@ from stages.commands.revisions import read_revision
 from stages.lib.core.errors import DataError, EarError
 
 LOCK, PIPELINE = Path("dvc.lock"), Path("dvc.yaml")
+RESULTS = (LOCK.as_posix(), "metrics")  # what a run leaves in Git
 Stages = Mapping[str, Mapping[str, Any]]  # of dvc.yaml or dvc.lock, by name
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from stages.lib.core.errors import ModelError
 
+MODELS = Path("data/models")  # an out of train in dvc.yaml
 EVERYTHING = "all"  # the name that train gives to a model without a test fold
 
 

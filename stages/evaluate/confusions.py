@@ -7,6 +7,7 @@ import pandas as pd
 
 from stages.evaluate.scores import class_numbers, probability_table
 
+N_LISTED = 5  # clips of a confusion to listen to
 MISCLASSIFICATION_COLUMNS = ["clip", "fold", "source", "truth", "predicted", "confidence", "p_truth"]
 CONFUSION_COLUMNS = ["truth", "predicted", "n_clips", "n_sources", "share", "listen"]
 
@@ -25,21 +26,24 @@ def find_misclassifications(predictions: pd.DataFrame, classes: Sequence[str]) -
     )
 
 
-def rank_confusions(misclassifications: pd.DataFrame, n_clips: pd.Series, n_listed: int = 5) -> pd.DataFrame:
+def rank_confusions(misclassifications: pd.DataFrame, n_clips: pd.Series) -> pd.DataFrame:
     """Which class is predicted as which, most often first.
 
     `misclassifications` is what `find_misclassifications` returns, `n_clips` the number of test clips by class.
     Columns: `truth`, `predicted`, `n_clips`, `n_sources`, `share` (of the clips of the true class), `listen` (the
-    `n_listed` most confident of these clips, separated by "; ").
+    `N_LISTED` most confident of these clips, separated by "; ").
     """
     rows = [
-        (truth, predicted, len(rows), rows["source"].nunique(), len(rows) / n_clips[truth], _join(rows, n_listed))
+        (
+            truth,
+            predicted,
+            len(rows),
+            rows["source"].nunique(),
+            len(rows) / n_clips[truth],
+            "; ".join(rows["clip"].head(N_LISTED)),
+        )
         for (truth, predicted), rows in misclassifications.groupby(["truth", "predicted"])
     ]
     return pd.DataFrame(rows, columns=CONFUSION_COLUMNS).sort_values(
         ["n_clips", "share", "truth", "predicted"], ascending=[False, False, True, True], ignore_index=True
     )
-
-
-def _join(rows: pd.DataFrame, n_listed: int) -> str:
-    return "; ".join(rows["clip"].iloc[:n_listed])

@@ -27,6 +27,7 @@ from stages.lib.model.calibration import Calibration
 from stages.lib.model.metadata import ModelMetadata
 from stages.lib.split.folds import Split
 
+ONE_PER_FILE = "one per file"  # of `sources` in dataset.json, where neither a table nor a name says more
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 N_CONFUSIONS = 15
 N_EXAMPLES = 24  # some 20 kB each
@@ -53,9 +54,6 @@ EVENT_MEANINGS = {
         "which classes are active in each second, whatever event they belong to",
     ),
 }
-
-
-ONE_PER_FILE = "one per file"  # of `sources` in dataset.json, where neither a table nor a name says more
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,11 @@ DECIMALS = 6  # of stored probabilities
 FLOOR = 10.0**-DECIMALS  # the least probability that the log loss knows: a stored 0 may be anything below it
 COMPARED = [name for name in SCORES if name != "roc_auc"]  # of them the metrics file has; the area is near 1 for most
 DURATION_EDGES_S = [0.5, 1, 2, 4, 8, 16, 32]
+CLASS_COLUMNS = [
+    "class", "n_clips", "n_sources", "recall", "recall_low", "recall_high", "precision", "f1", "f1_low", "f1_high",
+    "roc_auc", "average_precision", "predicted_as",
+]  # fmt: skip
+GROUP_COLUMNS = ["kind", "group", "n_clips", "n_sources", "accuracy", "low", "high"]
 SALIENCES = {"1": "foreground", "2": "background"}
 
 
@@ -349,12 +354,6 @@ def score_classes(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-CLASS_COLUMNS = [
-    "class", "n_clips", "n_sources", "recall", "recall_low", "recall_high", "precision", "f1", "f1_low", "f1_high",
-    "roc_auc", "average_precision", "predicted_as",
-]  # fmt: skip
-
-
 def _score_classes(predictions: pd.DataFrame, classes: Sequence[str], draws: Resamples) -> pd.DataFrame:
     table = score_classes(predictions, classes)
     table["recall_low"], table["recall_high"] = share_interval(draws.recall, table["recall"], table["n_sources"])
@@ -371,9 +370,6 @@ def _score_groups(predictions: pd.DataFrame, flags: pd.DataFrame, draws: Resampl
     table = pd.DataFrame(rows, columns=GROUP_COLUMNS[:5])
     table["low"], table["high"] = share_interval(draws.groups, table["accuracy"], table["n_sources"])
     return table
-
-
-GROUP_COLUMNS = ["kind", "group", "n_clips", "n_sources", "accuracy", "low", "high"]
 
 
 def _no_results(calibration: pd.DataFrame) -> Results:

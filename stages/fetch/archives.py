@@ -18,7 +18,7 @@ from typing import IO
 
 from stages.fetch.clutter import is_clutter
 from stages.fetch.messages import count, some
-from stages.lib.core.errors import SourceError
+from stages.lib.core.errors import SourceError, one_line
 from stages.lib.core.files import check_space
 from stages.lib.core.progress import progress
 from stages.lib.download import describe_content
@@ -101,12 +101,12 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> list[str]:
                     broken_links.append(f"{member.name!r} to {member.link!r}")
     except _DAMAGED as error:
         raise SourceError(
-            f"{archive.name}: damaged or cut short ({_one_line(error)}); fetch or copy the archive again"
+            f"{archive.name}: damaged or cut short ({_reason(error)}); fetch or copy the archive again"
         ) from None
     except RuntimeError as error:  # of zipfile: a password is needed, or the compression method is not supported
-        raise SourceError(f"{archive.name}: cannot be unpacked ({_one_line(error)}); unpack it yourself") from None
+        raise SourceError(f"{archive.name}: cannot be unpacked ({_reason(error)}); unpack it yourself") from None
     except OSError as error:
-        raise SourceError(f"{archive.name}: unpacking stopped: {_one_line(error)}") from None
+        raise SourceError(f"{archive.name}: unpacking stopped: {_reason(error)}") from None
     return [
         f"{archive.name}: {what}: {some(names)}"
         for what, names in (
@@ -134,7 +134,7 @@ def check_whole(archive: Path) -> None:
                         while content.read(1 << 20):
                             pass
     except (*_DAMAGED, RuntimeError) as error:
-        raise SourceError(f"{archive.name}: damaged or cut short ({_one_line(error)})") from None
+        raise SourceError(f"{archive.name}: damaged or cut short ({_reason(error)})") from None
 
 
 def _check_name(archive: Path, member: _Member) -> None:
@@ -213,5 +213,5 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
         yield _Member(name, kind, n_bytes, link, partial(archive.open, info))
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _reason(error: Exception) -> str:
+    return one_line(error) or type(error).__name__

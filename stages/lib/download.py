@@ -20,7 +20,7 @@ import filelock
 import pooch
 import requests
 
-from stages.lib.core.errors import SourceError
+from stages.lib.core.errors import SourceError, one_line
 from stages.lib.core.files import check_space, read_json, write_json
 from stages.lib.core.progress import progress
 
@@ -242,4 +242,4 @@ def _reason(error: Exception) -> str:
         return f"status {error.response.status_code} {error.response.reason}".strip()
     if isinstance(error, requests.Timeout):
         return "no answer in time"
-    return " ".join(str(error).split())[:300]
+    return one_line(error)[:300]

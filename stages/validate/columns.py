@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.lib.core.errors import DataError
+from stages.lib.core.errors import DataError, one_line
 from stages.lib.core.files import read_json
 
 CLIP_COLUMNS = ["clip", "class", "class_id", "fold", "source", "salience", "start_s", "end_s"]
@@ -62,7 +62,7 @@ def read_clips(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; run 'dvc repro fetch'") from None
     except (csv.Error, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a CSV table in UTF-8 ({_one_line(error)}); rerun 'dvc repro fetch'") from None
+        raise DataError(f"{path}: not a CSV table in UTF-8 ({one_line(error)}); rerun 'dvc repro fetch'") from None
     if missing := [name for name in CLIP_COLUMNS if name not in header]:
         raise DataError(f"{path}: expected a column {', '.join(missing)}, found {header}; rerun 'dvc repro fetch'")
     if len(set(header)) < len(header):
@@ -76,10 +76,6 @@ def read_clips(path: Path) -> pd.DataFrame:
     if not rows:
         raise DataError(f"{path}: expected one row per clip, found none; point fetch.source at recordings")
     return pd.DataFrame(rows, columns=header, dtype=str)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def metadata_columns(clips: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:

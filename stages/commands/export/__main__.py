@@ -8,13 +8,12 @@ in `data/models` for a change of that model.
 import argparse
 from pathlib import Path
 
-from stages.commands.models import find_model
+from stages.commands.models import MODELS, find_model
 from stages.lib.core.errors import ModelError, run
 from stages.lib.core.files import atomic_write
 from stages.lib.model.archive import load_model, read_metadata
 from stages.lib.model.backend import start_backend
 
-MODELS = Path("data/models")  # an out of train in dvc.yaml
 EXPORTS = Path("exports")  # not tracked
 
 

@@ -23,7 +23,7 @@ from stages.commands import models
 from stages.commands.predict.captions import choose_display
 from stages.commands.predict.formats import CSV_HEAD, audacity_labels, csv_line, encodable, json_line, printable, table
 from stages.commands.predict.live import check_stdin, read_stdin
-from stages.commands.predict.options import LIVE, MODELS, parse_args
+from stages.commands.predict.options import LIVE, parse_args
 from stages.commands.predict.pcm import PcmDecoder
 from stages.lib.audio import Recording, open_audio
 from stages.lib.core.errors import AudioError, run
@@ -102,10 +102,10 @@ def print_error(recording: str, reason: str) -> None:
 def find_model(wanted: str | None, revision: str | None, scratch: Path) -> Path:
     """The file of the model that was asked for; one of a revision is copied into `scratch`."""
     if revision is None:
-        return models.find_model(wanted, MODELS)
+        return models.find_model(wanted, models.MODELS)
     from stages.commands.revisions import copy_out
 
-    return copy_out(revision, MODELS, partial(models.choose_model, wanted, folder=MODELS), scratch)
+    return copy_out(revision, models.MODELS, partial(models.choose_model, wanted, folder=models.MODELS), scratch)
 
 
 def describe(model: Model, revision: str | None) -> str:

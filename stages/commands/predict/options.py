@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.commands.models import MODELS
 from stages.commands.predict.pcm import ENCODINGS, MAX_CHANNELS
 from stages.lib.inference.buffers import SR_HZ
 from stages.lib.inference.events import EventSettings
 
-MODELS = Path("data/models")  # an out of train in dvc.yaml
 LIVE = "-"  # in the place of a recording: standard input
 
 

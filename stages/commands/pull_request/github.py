@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -14,6 +16,20 @@ from stages.lib.core.errors import EarError
 TIMEOUT_S = 30
 WAITS_S = (1, 5)  # before another try, where the server failed and a second call does no harm
 PER_PAGE = 100  # the most that the API gives
+
+
+def read_token(right: str) -> str:
+    """The token in GITHUB_TOKEN, which has the `right` in words. Raises `EarError` where there is none."""
+    if token := os.environ.get("GITHUB_TOKEN"):
+        return token
+    raise EarError(f"GITHUB_TOKEN is not set; a token that may {right} is needed")
+
+
+def repository(text: str) -> str:
+    """The name of a repository, OWNER/NAME, as an option; raises `ValueError` where it is none."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+", text):
+        raise ValueError(text)
+    return text
 
 
 class GitHub:

@@ -13,27 +13,18 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from stages.commands.git import GitError, git
-from stages.commands.pull_request.markdown import load_facts
-from stages.lib.core.errors import DataError, EarError, run
+from stages.commands.git import GitError, git, identity
+from stages.commands.lock import RESULTS
+from stages.commands.pull_request.markdown import load_facts_of
+from stages.lib.core.errors import EarError, run
 
-RESULTS = ["dvc.lock", "metrics"]
-WHO = {
-    f"GIT_{role}_{key}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for key, value in {
-        "NAME": "github-actions[bot]",
-        "EMAIL": "41898282+github-actions[bot]@users.noreply.github.com",
-    }.items()
-}
+WHO = identity("github-actions[bot]", "41898282+github-actions[bot]@users.noreply.github.com")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Commit and push what is new of both sides."""
     args = parse_args(argv)
-    facts = load_facts(args.facts)
-    if facts.head != args.head_sha:
-        raise DataError(f"{args.facts}: a report on {facts.head}, but the run was of {args.head_sha}; run it again")
+    facts = load_facts_of(args.head_sha, args.facts)
     for side, parent, suffix in (("new", facts.head, ""), ("old", facts.base, "-base")):
         commit = commit_on(parent, args.results / side, args.remote)
         if commit is None:

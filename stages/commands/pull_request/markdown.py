@@ -189,6 +189,14 @@ def load_facts(path: Path) -> Facts:
         raise DataError(f"{path}: not UTF-8; make the report again") from None
 
 
+def load_facts_of(commit: str, path: Path) -> Facts:
+    """As `load_facts`; raises `DataError` also where the facts are not of `commit`, which the run was of."""
+    facts = load_facts(path)
+    if facts.head != commit:
+        raise DataError(f"{path}: a report on {facts.head}, but the run was of {commit}; run it again")
+    return facts
+
+
 def read_facts(text: str) -> Facts:
     """Facts of JSON that anyone may have written.
 

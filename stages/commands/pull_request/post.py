@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from stages.commands.pull_request.github import GitHub
-from stages.commands.pull_request.markdown import MARKER, Facts, Picture, load_facts, quote, render
-from stages.lib.core.errors import DataError, EarError, run
+from stages.commands.pull_request.github import GitHub, read_token, repository
+from stages.commands.pull_request.markdown import MARKER, Facts, Picture, load_facts_of, quote, render
+from stages.lib.core.errors import run
 
 KEPT = "reports/pr-{number}", "reports/pr-{number}-base"  # as stages.commands.pull_request.keep pushes them
 
@@ -21,12 +21,8 @@ KEPT = "reports/pr-{number}", "reports/pr-{number}-base"  # as stages.commands.p
 def main(argv: list[str] | None = None) -> None:
     """Find the pull request, render the report, create or update the comment."""
     args = parse_args(argv)
-    if not (token := os.environ.get("GITHUB_TOKEN")):
-        raise EarError("GITHUB_TOKEN is not set; a token that may write comments is needed")
-    facts = load_facts(args.facts)
-    if facts.head != args.head_sha:
-        raise DataError(f"{args.facts}: a report on {facts.head}, but the run was of {args.head_sha}; run it again")
-    github = GitHub(args.api, args.repository, token)
+    github = GitHub(args.api, args.repository, read_token("write comments"))
+    facts = load_facts_of(args.head_sha, args.facts)
     base_branch = facts.base_name.removeprefix("origin/")
     found = find_pull_request(github, args, facts.base, base_branch)
     if found is None:
@@ -124,13 +120,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--api", default=os.environ.get("GITHUB_API_URL", "https://api.github.com"))
     parser.add_argument("--server", default=os.environ.get("GITHUB_SERVER_URL", "https://github.com"))
     return parser.parse_args(argv)
-
-
-def repository(text: str) -> str:
-    """The name of a repository; raises `ValueError`."""
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+", text):
-        raise ValueError(text)
-    return text
 
 
 def commit(text: str) -> str:

@@ -20,19 +20,15 @@ import time
 from pathlib import Path
 
 from stages.commands.dvc import dvc, follow_dvc
-from stages.commands.git import git
+from stages.commands.git import git, identity
+from stages.commands.lock import RESULTS
 from stages.commands.pull_request.collect import read_log, stale_stages
 from stages.commands.revisions import find_merge_base
 from stages.lib.core.errors import EarError, run
 from stages.lib.core.files import write_json
 
-RESULTS = ["dvc.lock", "metrics"]
 KEPT_REF = "refs/urban-ear/base-results"  # the commit of the base's results as they came out here
-WHO = {
-    f"GIT_{role}_{key}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for key, value in {"NAME": "urban-ear", "EMAIL": "urban-ear@users.noreply.github.com"}.items()
-}
+WHO = identity("urban-ear", "urban-ear@users.noreply.github.com")
 
 
 def main(argv: list[str] | None = None) -> None:

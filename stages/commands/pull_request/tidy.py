@@ -11,17 +11,14 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from stages.commands.git import git
-from stages.commands.pull_request.github import GitHub
-from stages.commands.pull_request.post import repository
-from stages.lib.core.errors import EarError, run
+from stages.commands.pull_request.github import GitHub, read_token, repository
+from stages.lib.core.errors import run
 
 
 def main(argv: list[str] | None = None) -> None:
     """List what is kept, ask which pull requests are closed, delete."""
     args = parse_args(argv)
-    if not (token := os.environ.get("GITHUB_TOKEN")):
-        raise EarError("GITHUB_TOKEN is not set; a token that may read pull requests is needed")
-    github = GitHub(args.api, args.repository, token)
+    github = GitHub(args.api, args.repository, read_token("read pull requests"))
     latest = datetime.now(UTC) - timedelta(days=args.days)
     kept = find_kept(args.remote)
     old = [ref for number, refs in kept.items() if was_closed(github, number, latest) for ref in refs]

@@ -29,6 +29,11 @@ class ModelError(EarError):
     """A model cannot be built, saved, loaded or applied."""
 
 
+def one_line(message: object) -> str:
+    """A message of another library on one line, since an error here is one."""
+    return " ".join(str(message).split())
+
+
 def run(main: Callable[[], None]) -> None:
     """Call `main`; an `EarError` becomes one line on standard error and exit status 1, a bug keeps its traceback.
 

@@ -14,7 +14,7 @@ import filelock
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from stages.lib.core.errors import DataError, EarError, SourceError
+from stages.lib.core.errors import DataError, EarError, SourceError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd  # a second or two, which a command that writes no table need not wait
@@ -90,13 +90,9 @@ def read_yaml(path: Path, *, error: type[EarError], advice: str) -> Any:
         raise error(f"{path}: {found.strerror}; {advice}") from None
     except MarkedYAMLError as found:
         line = "" if found.problem_mark is None else f" line {found.problem_mark.line + 1}"
-        raise error(f"{path}{line}: not valid YAML: {_one_line(found.problem)}") from None
+        raise error(f"{path}{line}: not valid YAML: {one_line(found.problem)}") from None
     except (YAMLError, UnicodeDecodeError) as found:
-        raise error(f"{path}: not valid YAML: {_one_line(found)}") from None
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
+        raise error(f"{path}: not valid YAML: {one_line(found)}") from None
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:

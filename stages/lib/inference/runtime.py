@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.lib.core.errors import ModelError
+from stages.lib.core.errors import ModelError, one_line
 from stages.lib.model.calibration import apply_temperature
 from stages.lib.model.metadata import ModelMetadata, parse_metadata
 
@@ -102,8 +102,7 @@ def _open_onnx(path: Path) -> Network:
         errors.NotImplemented,
         errors.RuntimeException,
     ) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{path}: onnxruntime cannot load it ({reason}); export the model again") from None
+        raise ModelError(f"{path}: onnxruntime cannot load it ({one_line(error)}); export the model again") from None
     found = session.get_modelmeta().custom_metadata_map
     try:
         text = found[ONNX_KEY]
