@@ -17,6 +17,12 @@ PAGE = 4096  # bytes that recorders pad by, or fall short of a round number by
 # with the chunk's name by container: AIFF, AU, Wave64.
 LOGGED_CLAIM = re.compile(r"^\s*(?:SSND|Data Size|data|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
+# Layer III of MPEG-1, and of MPEG-2 and 2.5, by the index in a frame's header, which begins at 1 (ISO/IEC 11172-3 and
+# 13818-3).
+MPEG_1_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+MPEG_2_KBPS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+MPEG_1_HZ = (44100, 48000, 32000)
+
 
 @dataclass(frozen=True)
 class RiffData:
@@ -128,13 +134,21 @@ def ogg_pages(path: Path) -> OggPages:
 
 
 def is_mp3(path: Path) -> bool:
-    """Whether a file begins with a frame of MPEG audio layer III (ISO 11172-3, 2.4.1.3), after a tag or not."""
-    head = _first_frames(path)[:4]
-    if len(head) < 4:
-        return False
-    is_synchronous = head[0] == 0xFF and head[1] & 0xE6 == 0xE2
-    has_version, has_rate = head[1] & 0x18 != 0x08, head[2] & 0x0C != 0x0C
-    return is_synchronous and has_version and has_rate and head[2] >> 4 not in (0, 15)
+    """Whether a file begins with a frame of MPEG audio layer III, after a tag or not."""
+    return mp3_frame_bytes(_first_frames(path)) is not None
+
+
+def mp3_frame_bytes(data: bytes) -> int | None:
+    """The length of the MP3 frame whose header `data` begins with; None where it is no such header."""
+    header = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
+    mark, version, layer = header >> 21, header >> 19 & 3, header >> 17 & 3
+    i_kbps, i_hz, padding = header >> 12 & 15, header >> 10 & 3, header >> 9 & 1
+    if mark != 0x7FF or version == 1 or layer != 1 or i_kbps in (0, 15) or i_hz == 3:
+        return None
+    if version == 3:
+        return 144_000 * MPEG_1_KBPS[i_kbps - 1] // MPEG_1_HZ[i_hz] + padding
+    sr = MPEG_1_HZ[i_hz] // (2 if version == 2 else 4)
+    return 72_000 * MPEG_2_KBPS[i_kbps - 1] // sr + padding
 
 
 def mpeg_is_counted(path: Path) -> bool:

@@ -17,7 +17,7 @@ from stages.lib.model.backend import all_devices
 from stages.lib.model.batches import SegmentBatches
 from stages.lib.model.calibration import Calibration, calibrate, clip_probabilities
 from stages.lib.model.metadata import DatasetMetadata, FeaturizeMetadata, ModelMetadata, TrainMetadata, WeightsMetadata
-from stages.lib.model.segments import SegmentParams, make_segmenter
+from stages.lib.model.segments import Segmenter, SegmentParams, make_segmenter
 from stages.lib.split.folds import Split
 from stages.lib.split.scaler import Scaler
 from stages.train.augment import AugmentParams, make_augmenter
@@ -82,52 +82,26 @@ def train_model(
     row per epoch with `epoch`, `loss`, `accuracy`, `val_loss` and `val_accuracy`, the last two NaN without a validation
     fold. Raises `ModelError` where the loss diverges, `ParamsError` where what is to be watched is not there.
     """
-    params, augment, features, pretrained = inputs.params, inputs.augment, inputs.features, inputs.pretrained
-    split = metadata.split
+    params, features, pretrained, split = inputs.params, inputs.features, inputs.pretrained, metadata.split
     if params.patience is not None and split.validation is None:
         raise ParamsError(
             f"train.patience {params.patience} watches a validation fold, which {split.name} does not have; "
             "set it to null, or split.validation to previous"
         )
-    check_freeze(params, augment, pretrained)
+    check_freeze(params, inputs.augment, pretrained)
     keras.utils.clear_session()  # or layers would be numbered on from the model before, and the files would differ
     keras.utils.set_random_seed(params.seed)
     keras.mixed_precision.set_dtype_policy(params.precision)
     segmenter = make_segmenter(metadata)
-    watched = None
-    if split.validation is not None:
-        watched = SegmentBatches(features, [split.validation], segmenter, batch_size=params.batch_size)
     with all_devices():
-        fitted = model = build_model(
+        model = build_model(
             params.model,
             n_frames=segmenter.length,
             n_classes=len(features.classes),
             scaler=scaler,
             pretrained=None if pretrained is None else pretrained.layers,
         )
-        training: TrainingBatches | FrozenBatches
-        validation: SegmentBatches | tuple[np.ndarray, np.ndarray] | None = watched
-        if params.freeze == "none":
-            training = TrainingBatches(
-                features,
-                split.train,
-                segmenter,
-                batch_size=params.batch_size,
-                augmenter=make_augmenter(augment, metadata),
-                balanced=params.class_weights == "balanced",
-                seed=params.seed,
-            )
-        else:
-            frozen, fitted = split_at_body(model)
-            training = FrozenBatches(
-                frozen,
-                SegmentBatches(features, split.train, segmenter, batch_size=params.batch_size, variants=True),
-                batch_size=params.batch_size,
-                balanced=params.class_weights == "balanced",
-                seed=params.seed,
-            )
-            if watched is not None:
-                validation = compute_features(frozen, watched)
+        fitted, training, validation = make_batches(inputs, metadata, segmenter, model)
         n_steps = params.epochs * len(training)
         # The optimizer belongs to a shell around the same layers, so that the model is saved without its state.
         trainer = keras.Model(fitted.inputs, fitted.outputs)
@@ -168,6 +142,35 @@ def train_model(
             f"({params.learning_rate:g})"
         )
     return model, curves
+
+
+def make_batches(
+    inputs: Inputs, metadata: ModelMetadata, segmenter: Segmenter, model: keras.Model
+) -> tuple[keras.Model, TrainingBatches | FrozenBatches, SegmentBatches | tuple[np.ndarray, np.ndarray] | None]:
+    """What is fitted, what it is fitted to, and what is watched: None without a validation fold.
+
+    That is the whole of `model` and its segments, or with a frozen body the part after it and the outputs of the body.
+    """
+    params, features, split = inputs.params, inputs.features, metadata.split
+    balanced = params.class_weights == "balanced"
+    watched = None
+    if split.validation is not None:
+        watched = SegmentBatches(features, [split.validation], segmenter, batch_size=params.batch_size)
+    if params.freeze == "none":
+        training = TrainingBatches(
+            features,
+            split.train,
+            segmenter,
+            batch_size=params.batch_size,
+            augmenter=make_augmenter(inputs.augment, metadata),
+            balanced=balanced,
+            seed=params.seed,
+        )
+        return model, training, watched
+    frozen, head = split_at_body(model)
+    segments = SegmentBatches(features, split.train, segmenter, batch_size=params.batch_size, variants=True)
+    outputs = FrozenBatches(frozen, segments, batch_size=params.batch_size, balanced=balanced, seed=params.seed)
+    return head, outputs, None if watched is None else compute_features(frozen, watched)
 
 
 def check_freeze(params: TrainParams, augment: AugmentParams, pretrained: Pretrained | None) -> None:

@@ -21,10 +21,9 @@ from helpers.odd_recordings import BROKEN, run
 from helpers.predict_program import PROGRAM, read_lines
 from helpers.repository import GIT_IDENTITY, ROOT
 from helpers.tone_model import SR, scene, tone_model
-from stages.commands.models import choose_model
+from stages.commands.models import MODELS, choose_model
 from stages.commands.predict import __main__ as predict
 from stages.commands.predict.formats import audacity_labels, caption, clock, printable, table
-from stages.commands.predict.options import MODELS
 from stages.lib.core.errors import AudioError, EarError, ModelError
 from stages.lib.inference.detect import detect
 from stages.lib.inference.events import Event

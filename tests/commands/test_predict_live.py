@@ -19,7 +19,8 @@ from helpers.repository import ROOT
 from helpers.tone_model import SR, scene, tone_model
 from stages.commands.predict import __main__ as predict
 from stages.commands.predict.live import read_stdin
-from stages.commands.predict.pcm import ENCODINGS, PcmDecoder, mp3_frame_bytes
+from stages.commands.predict.pcm import ENCODINGS, PcmDecoder
+from stages.lib.containers import mp3_frame_bytes
 from stages.lib.core.errors import AudioError
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soundfile
 
+from stages.lib.containers import mp3_frame_bytes
 from stages.lib.core.errors import AudioError
 
 # Names as ffmpeg has them: the subtype of libsndfile, and bytes per sample.
@@ -38,11 +39,6 @@ SIGNATURES = [
 LONGEST_SIGNATURE = max(offset + len(signature) for offset, signature, _ in SIGNATURES)  # bytes
 TEXT = bytes([*b"\t\r\n", *range(32, 127)])
 TEXT_BYTES = 64  # so many that are all text are no samples: of a sound some are negative, of silence all are 0 or 128
-# Layer III of MPEG-1, and of MPEG-2 and 2.5, by the index in a frame's header, which begins at 1 (ISO/IEC 11172-3 and
-# 13818-3).
-MPEG_1_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-MPEG_2_KBPS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-MPEG_1_HZ = (44100, 48000, 32000)
 
 
 class PcmDecoder:
@@ -94,7 +90,7 @@ class PcmDecoder:
 def refuse_files(data: bytes) -> None:
     """Raise `AudioError` where a stream that begins with `data` is a file or text."""
     names = [name for offset, signature, name in SIGNATURES if data[offset:].startswith(signature)]
-    if is_mp3(data):
+    if begins_as_mp3(data):
         names.append("MP3")
     if len(data) >= TEXT_BYTES and not data[:TEXT_BYTES].strip(TEXT):
         names.append("text")
@@ -110,7 +106,7 @@ def bytes_to_tell(data: bytes) -> int:
     return max(LONGEST_SIGNATURE, TEXT_BYTES, (mp3_frame_bytes(data) or 0) + 4)
 
 
-def is_mp3(data: bytes) -> bool:
+def begins_as_mp3(data: bytes) -> bool:
     """Whether two frames of an MP3 file follow each other: one header alone is also a pair of samples."""
     n_bytes = mp3_frame_bytes(data)
     if n_bytes is None:
@@ -118,16 +114,3 @@ def is_mp3(data: bytes) -> bool:
     fixed = 0xFFFE0C00  # the mark, version, layer and rate, which are the same in all frames
     first, second = (int.from_bytes(data[at : at + 4], "big") for at in (0, n_bytes))
     return first & fixed == second & fixed
-
-
-def mp3_frame_bytes(data: bytes) -> int | None:
-    """The length of the MP3 frame whose header `data` begins with; None where it is no such header."""
-    header = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
-    mark, version, layer = header >> 21, header >> 19 & 3, header >> 17 & 3
-    i_kbps, i_hz, padding = header >> 12 & 15, header >> 10 & 3, header >> 9 & 1
-    if mark != 0x7FF or version == 1 or layer != 1 or i_kbps in (0, 15) or i_hz == 3:
-        return None
-    if version == 3:
-        return 144_000 * MPEG_1_KBPS[i_kbps - 1] // MPEG_1_HZ[i_hz] + padding
-    sr = MPEG_1_HZ[i_hz] // (2 if version == 2 else 4)
-    return 72_000 * MPEG_2_KBPS[i_kbps - 1] // sr + padding
