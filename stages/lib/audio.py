@@ -19,7 +19,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from stages.lib.containers import is_mp3, logged_problem, mpeg_is_counted, ogg_pages, riff_data
+from stages.lib.containers import (
+    caf_problem,
+    is_mp3,
+    logged_problem,
+    mpeg_is_counted,
+    nist_samples,
+    ogg_pages,
+    riff_data,
+)
 from stages.lib.core.errors import AudioError
 
 BLOCK = 1 << 18  # samples per channel that are decoded at once; all of most clips
@@ -33,6 +41,9 @@ FFMPEG_FORMATS = (
 )
 # Of these the header holds the length; of the others FFmpeg estimates it from the bit rate, or they have none.
 FFMPEG_LENGTHS = ("asf", "avi", "caf", "matroska", "mov", "wv")
+# Of these each packet says when it begins, in one count from beginning to end: a part that is missing leaves a gap.
+FFMPEG_TIMES = ("flac", "flv", "matroska")
+LAST_PAGE_CUT = "the last page is incomplete"
 CONTAINER_NAMES = {"mov": "MP4", "matroska": "MATROSKA"}
 
 
@@ -135,10 +146,10 @@ def _open(path: Path, stack: ExitStack) -> Recording:
     if file.subtype.startswith("MPEG") or says_no_length or (pages is not None and pages.n_links > 1):
         return _open_ffmpeg(path, stack, "it needs PyAV", f"{file.format} {file.subtype}")
 
-    n_claimed = file.frames
+    n_claimed = (nist_samples(path) if file.format == "NIST" else None) or file.frames
     of_container = logged_problem(file.extra_info) if riff is None else riff.problem
     if pages is not None and pages.is_cut:
-        of_container = "the last page is incomplete"
+        of_container = LAST_PAGE_CUT
 
     def length_problem(n_read: int) -> str | None:
         if of_container is None and n_claimed > n_read:
@@ -191,6 +202,9 @@ class _FfmpegReader:
     def __init__(self, path: Path, container: Any, stream: Any) -> None:
         self._path, self._container, self._stream = path, container, stream
         self._walked_s = 0.0  # seconds in the packets so far
+        self._first_s: float | None = None  # when the first of them begins
+        self._last_s = 0.0  # when the last of them ends
+        self._packet_s = 0.0  # seconds of the longest
 
     def open(self, coding: str | None) -> Recording:
         """Decode the first frame, since it alone has the rate: the header of AAC may say half of it."""
@@ -203,16 +217,21 @@ class _FfmpegReader:
             raise _unreadable(self._path, "nothing in it can be decoded")
         codec = stream.codec_context.name
         claimed_s = self._claimed_s(form)
-        riff = riff_data(self._path) if form == "wav" else None
+        of_container = self._container_problem(form)
 
         def length_problem(n_read: int) -> str | None:
-            if riff is not None and riff.problem:
-                return riff.problem
+            if of_container:
+                return of_container
             # Packets hold the encoder's delay and padding too, which is left out where the header says how much it is.
-            expected_s = self._walked_s if claimed_s is None else claimed_s
-            if n_read / sr >= expected_s - LENGTH_TOLERANCE_S:
+            expected_s, what = claimed_s, "the header claims"
+            if claimed_s is None:
+                expected_s, what = self._walked_s, "its packets hold"
+                if form in FFMPEG_TIMES and (spanned_s := self._last_s - (self._first_s or 0)) > expected_s:
+                    expected_s, what = spanned_s, "by the times of its packets it lasts"
+            # A CAF file counts its packets, of which the last may be filled in part.
+            tolerance_s = LENGTH_TOLERANCE_S + (self._packet_s if form == "caf" else 0)
+            if n_read / sr >= expected_s - tolerance_s:
                 return None
-            what = "its packets hold" if claimed_s is None else "the header claims"
             return f"{what} {expected_s:.1f} s, {n_read / sr:.1f} s can be decoded"
 
         return Recording(
@@ -223,6 +242,15 @@ class _FfmpegReader:
             read=lambda: self._read(chain([first] if first else [], frames), sr, n_channels),
             length_problem=length_problem,
         )
+
+    def _container_problem(self, form: str) -> str | None:
+        """What the structure of the file says against it, where FFmpeg would read on in silence."""
+        if form == "wav":
+            riff = riff_data(self._path)
+            return None if riff is None else riff.problem
+        if form == "ogg":
+            return LAST_PAGE_CUT if ogg_pages(self._path).is_cut else None
+        return caf_problem(self._path) if form == "caf" else None
 
     def _claimed_s(self, form: str) -> float | None:
         """The length by the header in seconds, None where it says none."""
@@ -239,7 +267,13 @@ class _FfmpegReader:
         try:
             for packet in self._container.demux(self._stream):
                 if packet.duration and packet.time_base and not packet.is_discard:
-                    self._walked_s += float(packet.duration * packet.time_base)
+                    duration_s = float(packet.duration * packet.time_base)
+                    self._walked_s += duration_s
+                    self._packet_s = max(self._packet_s, duration_s)
+                    if packet.pts is not None:
+                        start_s = float(packet.pts * packet.time_base)
+                        self._first_s = start_s if self._first_s is None else self._first_s
+                        self._last_s = max(self._last_s, start_s + duration_s)
                 yield from packet.decode()
         except av.FFmpegError as error:
             why = f"{str(error.strerror).lower()} at {self._walked_s:.1f} s"

@@ -14,8 +14,8 @@ from typing import BinaryIO
 PAGE = 4096  # bytes that recorders pad by, or fall short of a round number by
 
 # libsndfile cuts a claim that the file does not keep, and says so only in its log, as 'data : 88200 (should be 44100)'
-# with the chunk's name by container: AIFF, AU, Wave64.
-LOGGED_CLAIM = re.compile(r"^\s*(?:SSND|Data Size|data|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+# with the chunk's name by container: AIFF, 8SVX, AU, Wave64.
+LOGGED_CLAIM = re.compile(r"^\s*(?:SSND|BODY|Data Size|data|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 # Layer III of MPEG-1, and of MPEG-2 and 2.5, by the index in a frame's header, which begins at 1 (ISO/IEC 11172-3 and
 # 13818-3).
@@ -105,6 +105,33 @@ def logged_problem(log: str) -> str | None:
         if claimed > found and not is_placeholder:
             return f"the header claims {claimed} bytes, the file holds {found}"
     return None
+
+
+def caf_problem(path: Path) -> str | None:
+    """In which way the data size of a CAF file and its length disagree; None where they agree, or it is no CAF file.
+
+    Apple Core Audio Format Specification 1.0: sizes are signed, and -1 is that of data whose end was not known.
+    """
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        at = 8 if file.read(8).startswith(b"caff") else end
+        while at + 12 <= end:
+            file.seek(at)
+            name, size = struct.unpack(">4sq", file.read(12))
+            at += 12 + size
+            if name == b"data" and at > end:
+                return f"the header claims {size} bytes, the file holds {size - (at - end)}"
+            if size < 0:
+                break
+    return None
+
+
+def nist_samples(path: Path) -> int | None:
+    """The samples per channel that the header of a NIST SPHERE file claims; None where it says none."""
+    with path.open("rb") as file:
+        found = re.search(rb"^sample_count -i (\d+)", file.read(1024), re.MULTILINE)
+    return None if found is None else int(found[1])
 
 
 @dataclass(frozen=True)

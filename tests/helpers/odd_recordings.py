@@ -95,6 +95,18 @@ def cut(make: Callable[[Path], None]) -> Callable[[Path], None]:
     return make_part
 
 
+def with_a_hole(make: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Writes what `make` writes with a fifth of it, in the middle, as zeros."""
+
+    def make_with_hole(path: Path) -> None:
+        make(path)
+        content = path.read_bytes()
+        n_bytes = len(content) // 5
+        path.write_bytes(content[: 2 * n_bytes] + bytes(n_bytes) + content[3 * n_bytes :])
+
+    return make_with_hole
+
+
 def inverted(path: Path) -> None:
     """Writes two channels, one of which is the other turned round, as a wrong cable does."""
     y = original()
@@ -134,6 +146,11 @@ WHOLE: dict[str, Callable[[Path], None]] = {
     "opus.opus": by_ffmpeg(),
     "sony.w64": by_ffmpeg(),
     "apple.caf": by_ffmpeg(),
+    "apple lossless.caf": by_ffmpeg("-c:a", "alac"),
+    "ffmpeg into a pipe.caf": by_pipe("ffmpeg", "-i", "IN", "-f", "caf", "-"),
+    "nist.sph": by_tool("sox", "IN", "OUT"),
+    "browser into a pipe.webm": by_pipe("ffmpeg", "-i", "IN", "-f", "webm", "-c:a", "libopus", "-"),
+    "flash.flv": by_ffmpeg("-ar", "22050"),
     "streamed.aiff": by_pipe("sox", "IN", "-t", "aiff", "-"),
 }
 TWICE: dict[str, Callable[[Path], None]] = {
@@ -148,6 +165,13 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "cut.flac": (cut(by_ffmpeg()), "undecodable"),
     "cut.ogg": (cut(by_ffmpeg()), "truncated"),
     "cut.opus": (cut(by_ffmpeg()), "truncated"),
+    "two links, cut.ogg": (cut(TWICE["two links.ogg"]), "truncated"),
+    "flac inside, cut.ogg": (cut(by_pipe("ffmpeg", "-i", "IN", "-f", "ogg", "-c:a", "flac", "-")), "truncated"),
+    "cut.caf": (cut(by_tool("sox", "IN", "OUT")), "truncated"),
+    "cut.sph": (cut(WHOLE["nist.sph"]), "truncated"),
+    "cut.8svx": (cut(by_tool("sox", "IN", "OUT")), "truncated"),
+    "hole.webm": (with_a_hole(WHOLE["browser into a pipe.webm"]), "truncated"),
+    "hole.flac": (with_a_hole(WHOLE["ffmpeg into a pipe.flac"]), "truncated"),
     "cut.m4a": (cut(WHOLE["phone.m4a"]), "undecodable"),
     "cut, header first.m4a": (cut(WHOLE["header first.m4a"]), "undecodable"),
     "cut.mka": (cut(by_ffmpeg()), "truncated"),

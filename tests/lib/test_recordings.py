@@ -66,6 +66,11 @@ def test_what_is_broken_is_said(tmp_path: Path, name: str):
         ("cut.mp3", r"the header claims 5\.0 s, 3\.\d s can be decoded"),
         ("cut.mka", r"the header claims 5\.0 s, 3\.\d s can be decoded"),
         ("cut.wav", "the header claims 220500 bytes, the file holds 146992"),
+        ("two links, cut.ogg", "the last page is incomplete"),
+        ("cut.caf", r"the header claims 220504 bytes, the file holds 14\d{4}"),
+        ("cut.sph", r"the header claims 110250 samples, 7\d{4} can be decoded"),
+        ("cut.8svx", r"the header claims 110250 bytes, the file holds 7\d{4}"),
+        ("hole.webm", r"by the times of its packets it lasts 5\.0 s, [34]\.\d s can be decoded"),
         ("cut.m4a", r"cut\.m4a: cannot be read as audio \(Format not recognised, or incomplete\)"),
         ("cut, header first.m4a", r"cannot be read as audio \(invalid data found when processing input at 3\.\d s\)"),
         (
