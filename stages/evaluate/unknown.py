@@ -75,11 +75,19 @@ def detect_unknown(model: Model, folder: Path, recordings: Sequence[Path], seed:
     `recording` is the name of the noise or the path below `folder`; `class` and `confidence` are those of the most
     confident event that names a class, blank and 0 where there is none; `named_s` and `unsure_s` add up the durations
     of the events that name a class, and of those that are unsure.
+
+    Raises `DataError` where a recording cannot be read to its end.
     """
     sr = model.metadata.featurize.sr
     rows = [_summarise_events(NOISE, name, detect(y, model, sr=sr)) for name, y in generate_noise(sr, seed)]
     bar = progress(recordings, total=len(recordings), desc=f"unknown sounds {model.metadata.name}", unit="recordings")
-    rows += [_summarise_events(RECORDINGS, path.relative_to(folder).as_posix(), detect(path, model)) for path in bar]
+    for path in bar:
+        name = path.relative_to(folder).as_posix()
+        try:
+            rows.append(_summarise_events(RECORDINGS, name, detect(path, model)))
+        except AudioError as error:
+            reason = str(error).removeprefix(f"{path.name}: ")
+            raise DataError(f"evaluate.unknown: {path}: {reason}; move it elsewhere, or put it right") from None
     return pd.DataFrame(rows).assign(model=model.metadata.name)[UNKNOWN_COLUMNS]
 
 

@@ -15,6 +15,9 @@ SPLIT = re.compile(
     re.IGNORECASE,
 )
 
+# Overrides, embeddings and isolates of Unicode's bidirectional algorithm, which reach beyond the name in a line.
+TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
 
 def is_split(name: str) -> bool:
     """Whether a folder of this name is a part of a dataset, such as train, test, val or fold1, and no class."""
@@ -24,21 +27,32 @@ def is_split(name: str) -> bool:
 def check_classes(names: Iterable[str]) -> None:
     """Raise `SourceError` for names that cannot be classes, or that are certainly meant to be one class.
 
-    Two names that differ in case, blanks, hyphens or underscores alone stop the stage: as two classes they would teach
-    the model to tell a sound from itself, and which spelling is right only the owner knows.
+    Two names that differ in case, blanks, hyphens, underscores or invisible characters alone stop the stage: as two
+    classes they would teach the model to tell a sound from itself, and which spelling is right only the owner knows.
     """
     alike = defaultdict(list)
     for name in names:
         if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
             raise SourceError(f"class {name!r}: its name holds a control character, which breaks lists; rename it")
+        if TURNING & set(name):
+            raise SourceError(
+                f"class {name!r}: its name holds a character that turns the text behind it round; rename it"
+            )
         if name.casefold() in RESERVED_CLASSES:
             raise SourceError(
                 f"class {name!r}: a reserved name, which predict gives to sounds that fit no class; rename it, such "
                 "as to other"
             )
-        alike[re.sub(r"[\s_-]", "", unicodedata.normalize("NFKC", name).casefold())].append(name)
+        alike[_key(name)].append(name)
     same = [" and ".join(map(repr, found)) for found in alike.values() if len(found) > 1]
     if same:
         raise SourceError(
-            f"classes that differ only in case, blanks, hyphens or underscores: {some(same)}; write each in one way"
+            "classes that differ only in case, blanks, hyphens, underscores or invisible characters: "
+            f"{some(same)}; write each in one way"
         )
+
+
+def _key(name: str) -> str:
+    """What names that are certainly meant to be one class have in common."""
+    visible = "".join(character for character in name if unicodedata.category(character) != "Cf")
+    return re.sub(r"[\s_-]", "", unicodedata.normalize("NFKC", visible).casefold())

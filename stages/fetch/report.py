@@ -60,10 +60,10 @@ def licence_text(source: Source) -> str:
 
 def class_lines(listing: Listing, audio: Path) -> list[str]:
     """A table of the classes with their numbers of clips and sources and their hours, as the headers of files say."""
-    clips = listing.clips.drop_duplicates("clip")
-    headers = parallel_map(header_seconds, [audio / clip for clip in clips["clip"]])
-    seconds = list(progress(headers, total=len(clips), desc="reading headers", unit="clips"))
-    hours = pd.Series(seconds, index=clips["clip"], dtype=float) / 3600
+    clips, names = listing.clips.drop_duplicates(["clip", "class"]), listing.clips["clip"].unique()
+    headers = parallel_map(header_seconds, [audio / name for name in names])
+    seconds = list(progress(headers, total=len(names), desc="reading headers", unit="clips"))
+    hours = pd.Series(seconds, index=names, dtype=float) / 3600
     rows = [("class", "clips", "sources", "hours")]
     for name in sorted({*listing.classes, *clips["class"]}):
         of_class = clips[clips["class"] == name]

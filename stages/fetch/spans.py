@@ -47,7 +47,7 @@ def plan_spans(clips: pd.DataFrame, files: Mapping[str, Path]) -> tuple[pd.DataF
 
     `clips` has one row per label, with the path of the recording in column clip; `files` has the files of these paths.
     Returns the clips, the span of each that is to be cut, and notes. A row whose times make no span gets a clip without
-    one, so that validate rejects it. Raises `SourceError` where the table has starts or ends alone.
+    one, so that validate rejects it. Raises `SourceError` where the table has starts or ends alone, or none in seconds.
     """
     has_start, has_end = clips["start_s"] != "", clips["end_s"] != ""
     if has_start.any() != has_end.any():
@@ -57,6 +57,13 @@ def plan_spans(clips: pd.DataFrame, files: Mapping[str, Path]) -> tuple[pd.DataF
             f"or rename the column {found}"
         )
     has_span = has_start | has_end
+    times = pd.concat([clips["start_s"], clips["end_s"]])
+    times = times[times != ""]
+    if len(times) and times.map(_seconds).isna().all():
+        raise SourceError(
+            f"the table has starts and ends such as {times.iloc[0]!r}; expected seconds from the start of the "
+            "recording, such as 62.5"
+        )
     n_rows = clips["clip"].value_counts()
     names, spans, n_cut_already = clips["clip"].tolist(), {}, 0
     class_of: dict[str, str] = {}  # of the names that are taken

@@ -82,6 +82,14 @@ def test_named_and_unsure_sounds_are_told_apart(tmp_path):
     assert recordings.loc["silent.wav", "unsure_s"] == 0
 
 
+def test_a_recording_that_cannot_be_read_to_its_end_is_named(tmp_path):
+    y = scene()
+    write(tmp_path / "sub/inverted.wav", np.stack([y, -y], axis=1))
+    message = r"evaluate\.unknown: .*sub/inverted\.wav: averaging the channels loses all of the sound: .*; move it"
+    with pytest.raises(DataError, match=message):
+        detect_unknown(tone_model(), tmp_path, find_recordings(tmp_path), seed=1)
+
+
 def test_a_model_that_always_says_the_same_names_all_noise_but_what_is_as_soft_as_silence():
     def score(segments):
         return np.tile(np.array([0.01, 0.98, 0.01], np.float32), (len(segments), 1))

@@ -289,7 +289,12 @@ def test_paths_of_windows_and_with_blanks_find_their_files(tmp_path: Path) -> No
 CLASSES_REFUSED = {
     "case": (
         ["Dog", "dog", "cat"],
-        r"differ only in case, blanks, hyphens or underscores: 'Dog' and 'dog'; write",
+        r"differ only in case, blanks, hyphens, underscores or invisible characters: 'Dog' and 'dog'; write",
+    ),
+    "invisible": (["dog", "dog\u200b", "cat"], r"'dog' and 'dog\\u200b'"),
+    "turned round": (
+        ["\u202egod", "cat"],
+        r"class '\\u202egod': its name holds a character that turns the text .*round",
     ),
     "blanks": (["car horn", "car_horn", "cat"], r"'car horn' and 'car_horn'"),
     "hyphen": (["car-horn", "carhorn", "cat"], r"'car-horn' and 'carhorn'"),

@@ -20,15 +20,18 @@ def test_each_class_with_clips_sources_and_hours(tmp_path: Path) -> None:
         ("3.m4a", "dog", "b"),
         ("gone.wav", "car\thorn", "c"),
         ("1.wav", "", "d"),
+        ("2.flac", "owl", "a"),  # a second class: validate rejects the row, but it is there
     ]
     clips = pd.DataFrame(rows, columns=["clip", "class", "source"]).reindex(columns=CLIP_COLUMNS, fill_value="")
     listing = Listing(clips, {}, ["cat", "dog"], None, [1], [], "one per file", [], [])
 
     assert class_lines(listing, tmp_path) == [
         "class           clips   sources     hours",
+        "(blank)             1         1     1.000",
         "'car\\thorn'         1         1     0.000",
         "cat                 0         0     0.000",
         "dog                 3         2     1.500",
+        "owl                 1         1     0.500",
         "hours are without 2 clips whose length no header says; validate decodes each",
     ]
 

@@ -115,6 +115,13 @@ def test_rows_without_a_usable_span_are_left_to_validate(tmp_path: Path) -> None
     ]
 
 
+def test_times_that_are_none_are_refused(tmp_path: Path) -> None:
+    record(tmp_path / "a.wav")
+    message = "starts and ends such as '00:01.5'; expected seconds from the start of the recording, such as 62.5"
+    with pytest.raises(SourceError, match=message):
+        list_table(tmp_path, "a.wav,dog,00:01.5,00:02,1", "a.wav,cat,00:02,00:03,2")
+
+
 @pytest.mark.parametrize(("head", "found", "missing"), [("start", "start", "end"), ("offset", "end", "start")])
 def test_starts_or_ends_alone_are_refused(tmp_path: Path, head: str, found: str, missing: str) -> None:
     record(tmp_path / "a.wav")

@@ -34,6 +34,10 @@ SIGNATURES = [
     (0, b"0&\xb2u\x8ef\xcf\x11", "WMA"),
     (0, b"wvpk", "WavPack"),
     (0, b"#!AMR", "AMR"),
+    (0, b"FLV\x01", "FLV"),
+    (0, b"TTA1", "TTA"),
+    (0, b"MAC ", "Monkey's Audio"),
+    (0, b"Creative Voice File", "VOC"),
     (4, b"ftyp", "MP4 (M4A)"),
 ]
 LONGEST_SIGNATURE = max(offset + len(signature) for offset, signature, _ in SIGNATURES)  # bytes
