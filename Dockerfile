@@ -10,7 +10,7 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim-trixie AS base
 
 # DVC works with git; ssh is for git and for remotes. No exact versions: they are gone from Debian's servers with the next
-# security fix. A mounted clone may belong to another user, whom git distrusts unless it is told.
+# security fix. A mounted clone may belong to another user, whom git distrusts by default.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git openssh-client \

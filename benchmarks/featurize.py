@@ -1,4 +1,4 @@
-"""How fast featurize is, beside the recipe of the original study, librosa, and the least that the work can take.
+"""How fast featurize is, next to the recipe of the original study, librosa, and the least that the work can take.
 
     python -m benchmarks.featurize [--clips 3000] [--files 300] [--memory]
 
@@ -15,7 +15,7 @@ times (a) with two processes, 80 % of (d) on one core, two workers 1.7 times one
 `--memory` measures peak memory and time of the stage for 500, 5,000 and 50,000 clips of 1 s instead.
 
 The clips are noise; `--files` of them are written and the table names them again and again. They stay in the cache of
-the system, so that the processor is measured and not the disk. Other work on the machine falsifies clips a second, so
+the system, so that the processor is measured and not the disk. Other work on the machine falsifies clips per second, so
 its load is printed first; processor time, all processes and threads together, suffers less.
 """
 

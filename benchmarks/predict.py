@@ -7,7 +7,7 @@ memory    the peak of a program that detects events in 1 hour and 10 hours; the 
           by block, so that it needs no disk. Goal: the same
 captions  raw samples at 44,100 Hz are sent as a microphone would, in real time, to the command on its own terminal;
           seconds from the end of a segment until its caption is there. Goal: 0.5
-start     a recording of 1 s, from start to end, beside the import of Keras alone. Goals: at most 2 s more, with an
+start     a recording of 1 s, from start to end, next to the import of Keras alone. Goals: at most 2 s more, with an
           exported model less than 2 s in all
 
 Other work on the machine falsifies all but memory, so its load is printed first.

@@ -1,4 +1,4 @@
-"""How fast train goes through segments: from memory-mapped features beside arrays in memory, in one run.
+"""How fast train goes through segments: from memory-mapped features and from arrays in memory, in one run.
 
     python -m benchmarks.train [--clips 400] [--model cp_resnet] [--backend tensorflow] [--epochs 3]
 
@@ -64,7 +64,7 @@ def main() -> None:
             seed=1,
         )
         arrays = [np.concatenate(parts) for parts in zip(*(batches[i] for i in range(len(batches))), strict=True)]
-        keras.utils.set_random_seed(1)  # TensorFlow is told to be deterministic, and then demands one
+        keras.utils.set_random_seed(1)  # TensorFlow is set to be deterministic, and then demands one
         model = build_model(args.model, n_frames=segmenter.length, n_classes=N_CLASSES, scaler=scaler)
         model.compile(make_optimizer(train, 1000, []), loss="categorical_crossentropy", metrics=["accuracy"])
         n = len(arrays[0])
@@ -125,7 +125,7 @@ def multiply_adds(model: Any, keras: ModuleType) -> int:
 
 
 def matrix_product_rate(size: int = 2048) -> float:
-    """Operations a second of a float32 matrix product, best of five."""
+    """Operations per second of a float32 matrix product, best of five."""
     matrix = np.ones((size, size), np.float32)
     return 2 * size**3 / min(best_times([lambda: matrix @ matrix], 5))
 

@@ -1,8 +1,8 @@
-"""How fast validate reads recordings: clips a second, beside the bare decoding of the same files, in one run.
+"""How fast validate reads recordings: clips per second, next to the bare decoding of the same files, in one run.
 
     python -m benchmarks.validate [--clips 1000]
 
-The goal is 300 four-second clips a second on two cores.
+The goal is 300 four-second clips per second on two cores.
 """
 
 import argparse

@@ -61,10 +61,8 @@ def main(argv: list[str] | None = None) -> None:
 def read_recipe(path: Path) -> tuple[str, dict[str, Value]]:
     """Title of a recipe and the value of each key that it sets, such as `train.epochs`."""
     values = read_values(path)
-    if strange := {key.partition(".")[0] for key in values} ^ {"title", "params"}:
-        raise ParamsError(
-            f"{path}: expected the keys title and params; unknown or missing: {', '.join(sorted(strange))}"
-        )
+    if wrong := {key.partition(".")[0] for key in values} ^ {"title", "params"}:
+        raise ParamsError(f"{path}: expected the keys title and params; unknown or missing: {', '.join(sorted(wrong))}")
     title = values.pop("title").value
     return title, {key.partition(".")[2]: value for key, value in values.items()}
 

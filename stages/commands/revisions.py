@@ -39,7 +39,7 @@ def copy_out(revision: str, folder: Path, choose: Callable[[list[str]], str], in
 
     It comes from DVC's cache or, where it is not there, its remote. `choose` picks one of the names. `folder` is
     relative to the root of the repository, in which this runs. Raises `EarError` where there is no such revision, it
-    has no such folder, or the file cannot be had.
+    has no such folder, or the file is neither in the cache nor in the remote.
     """
     commit = find_commit(revision)
     from dvc.api import DVCFileSystem

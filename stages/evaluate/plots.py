@@ -129,7 +129,7 @@ def plot_groups(results: Results, data: str) -> Figure:
 
 
 def _count(name: str, row: dict[str, Any]) -> str:
-    """The name of a row with its clips, and a warning where they are of one source, so that no interval can be had."""
+    """The name of a row with its clips, and a warning where they are of one source, so that there is no interval."""
     return f"{shorten(name)} ({row['n_clips']}{', 1 source' if row['n_sources'] == 1 else ''})"
 
 

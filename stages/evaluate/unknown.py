@@ -1,7 +1,7 @@
 """A test of unknown sounds: how often a model names sounds that are of none of its classes.
 
 In training and on the test folds every sound is of a class; outdoors most are not, and a classifier that has to choose
-among its classes may be certain of one of them all the same. Two kinds of sounds are detected just as the predict
+among its classes may still be certain of one of them. Two kinds of sounds are detected just as the predict
 command does, with its default settings:
 
 noise       white, pink and brown noise of `NOISE_S` at each of `LEVELS_DB`, generated from the seed: loud traffic or

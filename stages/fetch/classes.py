@@ -28,7 +28,7 @@ def check_classes(names: Iterable[str]) -> None:
     """Raise `SourceError` for names that cannot be classes, or that are certainly meant to be one class.
 
     Two names that differ in case, blanks, hyphens, underscores or invisible characters alone stop the stage: as two
-    classes they would teach the model to tell a sound from itself, and which spelling is right only the owner knows.
+    classes they would teach the model to separate a sound from itself. Only the owner knows which spelling is right.
     """
     alike = defaultdict(list)
     for name in names:

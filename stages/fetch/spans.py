@@ -6,7 +6,7 @@ stage reads, rounded by nothing: 16-bit WAV for a recording of up to 16 bits, 24
 float WAV for any other. In clips.csv the clip keeps its start and end in the recording, as the clips of UrbanSound8K
 do, and the recording is its source unless the table says otherwise. Spans may overlap and have different labels.
 
-A file whose only row has a span as long as the file is one that somebody has cut already: it stays as it is.
+A file whose only row has a span as long as the file was cut already: it stays as it is.
 """
 
 import re

@@ -1,1 +1,1 @@
-"""What stages and commands are built from: importable, tested, and ignorant of where files lie."""
+"""What stages and commands are built from: importable, tested, and independent of where files lie."""

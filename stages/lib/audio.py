@@ -2,8 +2,8 @@
 
 libsndfile (through soundfile) reads WAV, FLAC, AIFF, Ogg and others. FFmpeg (through PyAV) reads what libsndfile does
 not know, such as the M4A of a phone, and what it would not read to the end: MP3, of which it estimates the length and
-stops there, Ogg of several links, files that do not say their length. Whichever decodes, what was decoded is held
-against how much sound the file holds by its structure, see `Recording.problem`.
+stops there, Ogg of several links, files that do not say their length. Whichever decodes, what was decoded is
+compared with how much sound the file holds by its structure, see `Recording.problem`.
 """
 
 import os

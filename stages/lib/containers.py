@@ -1,4 +1,4 @@
-"""How much sound a file holds by its own structure, without decoding it: what the decoded length is held against.
+"""How much sound a file holds by its own structure, without decoding it, to compare with the decoded length.
 
 Only what the decoders do not say themselves: the chunks of RIFF (Microsoft and IBM 1991; RF64 in EBU Tech 3306), the
 pages of Ogg (RFC 3533), and whether an MPEG stream begins with a frame that counts the others.

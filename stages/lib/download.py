@@ -59,7 +59,7 @@ def download(
     raises `SourceError` where it is not what it should be. A file that is already there is not downloaded again; what
     an earlier call left unfinished is resumed. `size_bytes` serves the progress bar where the server does not tell.
     `n_tries` are made, `wait_s` seconds apart at first and doubling; `timeout_s` is how long the server may be silent.
-    Raises `SourceError` with the reason where the file cannot be had, which ends with what to do `otherwise`.
+    Raises `SourceError` where the file cannot be downloaded, with the reason and what to do `otherwise`.
     """
     key = known_hash.partition(":")[2] if known_hash else hashlib.sha256(address.encode()).hexdigest()[:32]
     path = folder / f"{key}-{Path(unquote(urlsplit(address).path)).name or 'download'}"

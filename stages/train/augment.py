@@ -130,7 +130,7 @@ def make_augmenter(params: AugmentParams, metadata: ModelMetadata) -> Augmenter:
     for key, is_on in changes.items():
         if is_on:
             raise ParamsError(
-                f"augment.{key} {getattr(params, key)} changes mel values, which cannot be had back from features of "
+                f"augment.{key} {getattr(params, key)} changes mel values, which cannot be computed from features of "
                 f"the kind {kind}; turn it off, or set featurize.compression to log or db and featurize.n_mfcc to null"
             )
     return Augmenter(params, 1.0, 0.0, 1, mean)

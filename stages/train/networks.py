@@ -88,7 +88,7 @@ def inception_resnet_v2(x: keras.KerasTensor, n_classes: int, *, weights: str | 
     """Inception-ResNet-v2 on log-mel, its delta and the delta of that as three channels.
 
     Szegedy, Ioffe, Vanhoucke, Alemi: Inception-v4, Inception-ResNet and the impact of residual connections on learning,
-    AAAI 2017. `weights` is None or "imagenet". Raises `ModelError` where those cannot be had.
+    AAAI 2017. `weights` is None or "imagenet". Raises `ModelError` where those cannot be obtained.
     """
 
     x = add_deltas(x)
@@ -101,7 +101,9 @@ def inception_resnet_v2(x: keras.KerasTensor, n_classes: int, *, weights: str | 
     except Exception as error:
         if not isinstance(error.__context__, OSError):
             raise  # Keras raises a bare Exception in the place of a download's OSError, and nothing more exact to catch
-        raise ModelError(f"train.model: the ImageNet weights of Inception-ResNet-v2 cannot be had ({error})") from error
+        raise ModelError(
+            f"train.model: the ImageNet weights of Inception-ResNet-v2 cannot be obtained ({error})"
+        ) from error
     return layers.Dense(n_classes)(layers.Dropout(0.2)(network(x)))
 
 

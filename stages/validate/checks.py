@@ -146,7 +146,7 @@ CLIP_CHECKS = (
     ),
     Check(
         "no_source",
-        "The original recording is known. Without it nobody can tell whether parts of one recording are in two folds; "
+        "The original recording is known. Without it nothing shows whether parts of one recording are in two folds; "
         "the clip then counts as a recording of its own.",
         lambda params, dataset: ("ExpectColumnValuesToNotBeInSet", {"column": "source", "value_set": [""]}),
         lambda row: "blank",
@@ -212,7 +212,7 @@ CLIP_CHECKS = (
     ),
     Check(
         "low_sample_rate",
-        "The sample rate is high enough for the sounds to be told apart.",
+        "The sample rate is high enough to distinguish the sounds.",
         lambda params, dataset: (
             "ExpectColumnValuesToBeBetween",
             {"column": "sample_rate_hz", "min_value": params.min_sample_rate_hz},
@@ -289,14 +289,14 @@ RELATION_CHECKS = (
     Check(
         "duplicate_across_classes",
         "No clip has the samples of one of another class: unless both sounds are in it, one label is wrong, and "
-        "nothing tells which.",
+        "the data does not say which.",
         _null("copy_of_other_class"),
         lambda row: f"the samples of {row['copy_of_other_class']}, of another class",
     ),
     Check(
         "shared_source",
         "All clips of one original recording are in one fold, except for the known ones: a model that knows the "
-        "recording is tested too kindly. Those outside the fold that holds most of them are reported.",
+        "recording scores too high. Those outside the fold that holds most of them are reported.",
         _null("other_folds"),
         lambda row: f"source {row['source']!r} is also in {row['other_folds']}",
     ),

@@ -79,7 +79,7 @@ def test_equal_runs_do_not_differ():
         assert (table[["low", "high"]] == 0).all(axis=None)
 
 
-def test_runs_that_are_equal_but_for_chance_are_rarely_told_apart():
+def test_runs_that_are_equal_but_for_chance_are_rarely_significantly_different():
     """Of 100 pairs that are right by the same chance, one in twenty differs at 5 %, within three standard errors."""
     rng = np.random.default_rng(0)
     p_values = [
@@ -167,7 +167,7 @@ def test_the_order_of_rows_and_columns_does_not_matter():
 
 def test_a_class_that_moved_carries_its_own_name():
     a = predictions([1] * 60)
-    b = predictions([i % 3 != 2 for i in range(60)])  # no car horn is recognised any more
+    b = predictions([i % 3 != 2 for i in range(60)])  # no car horn is recognised
     table = compare(a, b, n_draws=1000).classes.set_index("class")
     assert table.index[0] == "car_horn"
     assert table["difference"].to_dict() == {"car_horn": -1, "siren": 0, "dog_bark": 0}

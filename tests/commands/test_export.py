@@ -240,9 +240,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("fault", REFUSED)
-def test_onnx_files_that_do_not_fit_are_refused(exported, tmp_path, fault):
-    change, message = REFUSED[fault]
+@pytest.mark.parametrize("problem", REFUSED)
+def test_onnx_files_that_do_not_fit_are_refused(exported, tmp_path, problem):
+    change, message = REFUSED[problem]
     change_onnx(exported["cp_resnet"]["onnx"], tmp_path / "x.onnx", change)
     with pytest.raises(ModelError, match=message) as caught:
         open_model(tmp_path / "x.onnx")

@@ -15,7 +15,7 @@ from stages.lib.core.errors import DataError, EarError
 
 @pytest.fixture
 def origin(tmp_path, monkeypatch):
-    """A bare remote with `main` and `topic`, results of both sides beside it, and a clone of `main` to work in."""
+    """A bare remote with `main` and `topic`, results of both sides next to it, and a clone of `main` to work in."""
     for name, value in GIT_IDENTITY.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)

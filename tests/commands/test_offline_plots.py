@@ -1,4 +1,4 @@
-"""The page template that needs no network: it has the scripts inside, and DVC is told to use it."""
+"""The page template that needs no network: it has the scripts inside, and DVC is set to use it."""
 
 import io
 import re
@@ -21,7 +21,7 @@ def write_package(path, name, script):
 
 
 def test_the_template_has_the_scripts_and_loads_nothing(tmp_path, monkeypatch, capsys):
-    asked, told = [], []
+    asked, configured = [], []
 
     def download(address, folder, *, known_hash, **options):
         asked.append((address, known_hash))
@@ -29,7 +29,7 @@ def test_the_template_has_the_scripts_and_loads_nothing(tmp_path, monkeypatch, c
         return write_package(tmp_path / f"{name}.tgz", name, f"code of {name}: 100 % 日本")
 
     monkeypatch.setattr(offline_plots, "download", download)
-    monkeypatch.setattr(offline_plots, "dvc", lambda *arguments: told.append(arguments))
+    monkeypatch.setattr(offline_plots, "dvc", lambda *arguments: configured.append(arguments))
     template = tmp_path / "made/page.html"
     offline_plots.main(["--template", str(template)])
     text = (
@@ -39,7 +39,7 @@ def test_the_template_has_the_scripts_and_loads_nothing(tmp_path, monkeypatch, c
     assert "\n".join(scripts) in text
     assert "<p>chart" in text
     assert "http" not in text
-    assert told == [("config", "--local", "plots.html_template", str(template))]
+    assert configured == [("config", "--local", "plots.html_template", str(template))]
     assert asked[0] == (
         "https://registry.npmjs.org/vega/-/vega-5.20.2.tgz",
         f"sha256:{offline_plots.PACKAGES['vega@5.20.2']}",

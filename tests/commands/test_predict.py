@@ -93,7 +93,7 @@ def test_a_long_recording_shows_how_far_it_is(recording, monkeypatch, capsys):
     assert "elapsed" not in expected.err
 
 
-def test_doubt_is_told_from_a_class_of_that_name(recording, monkeypatch, capsys):
+def test_doubt_is_distinguished_from_a_class_of_that_name(recording, monkeypatch, capsys):
     """As a model has that was trained before `unsure` was refused as the name of a class."""
     model = tone_model()
     classes = ["unsure" if name == "low" else name for name in model.metadata.classes]

@@ -503,7 +503,7 @@ def lock_of(machine, epochs=1):
     ],
     ids=["another machine", "the same", "a parameter", "both", "a first run"],
 )
-def test_other_outputs_of_the_same_are_told_from_those_of_a_change(old, new, other_machine, only_machine):
+def test_other_outputs_of_the_same_are_distinguished_from_those_of_a_change(old, new, other_machine, only_machine):
     rows = stage_changes(["train", "evaluate"], old, new, {}, {})
     assert [row.other_machine for row in rows] == other_machine
     assert is_only_machine(old, new) == only_machine
@@ -715,7 +715,7 @@ def sounds():
     return sorted(path.name for path in Path("out/sounds").glob("*"))
 
 
-def test_recordings_of_clips_that_changed_sides_lie_beside_the_report(recordings):
+def test_recordings_of_clips_that_changed_sides_are_next_to_the_report(recordings):
     (recordings / "c1").unlink()
     report.main(["main", "--out", "out", "--sounds"])
     assert sounds() == ["c0", "c2"]

@@ -71,7 +71,7 @@ def test_pictures_name_the_data_and_cut_nothing_off(name, n_classes):
     predictions, results = generate_and_score(n_classes)
     figure = FIGURES[name](predictions, classes, results)
     figure.draw_without_rendering()
-    # Numbers beside an axis may lie out of its limits, and are then not drawn: only words are looked at.
+    # Numbers next to an axis may lie out of its limits, and are then not drawn: only words are looked at.
     words = [text for text in figure.findobj(Text) if any(map(str.isalpha, text.get_text()))]
     assert any("data" in text.get_text() for text in words)
     width, height = figure.get_size_inches() * figure.dpi
@@ -87,7 +87,7 @@ def test_pictures_of_nothing_can_be_drawn(name, tmp_path):
     save_figure(tmp_path / "x.png", FIGURES[name](predictions, NAMES, score(predictions, predictions, NAMES, PARAMS)))
 
 
-def test_classes_are_drawn_with_the_best_on_top_beside_their_own_name():
+def test_classes_are_drawn_with_the_best_on_top_next_to_their_own_name():
     predictions = generate_predictions()
     results = score(predictions, predictions, NAMES, PARAMS)
     axis = plot_classes(results, "data").axes[0]
@@ -119,7 +119,7 @@ def test_pictures_keep_room_for_data_whatever_classes_are_called(name, tmp_path)
         assert {legible(shorten(odd)).split(" (")[0] for odd in ODD_NAMES} <= drawn
 
 
-def test_doubt_has_a_row_of_its_own_beside_a_class_of_that_name():
+def test_doubt_has_a_row_of_its_own_next_to_a_class_of_that_name():
     example = soundscape_of([UNSURE, "siren"])
     events = [Event(1.0, 2.0, UNSURE, 0.9), Event(5.0, 6.0, UNSURE, 0.4, is_unsure=True)]
     below = plot_soundscape(

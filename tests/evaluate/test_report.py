@@ -198,7 +198,7 @@ def test_names_are_text_and_not_markup(sample_page):
     assert "<b>dog" not in text
 
 
-def test_synthetic_data_is_called_so_and_stands_beside_no_published_figure(sample_page):
+def test_synthetic_data_is_called_so_and_stands_next_to_no_published_figure(sample_page):
     text = Page(sample_page).text
     assert "Synthetic data." in text
     assert "Nothing is published on synthetic data" in text
@@ -285,7 +285,7 @@ URBANSOUND8K = {"name": "urbansound8k", "title": "UrbanSound8K", "synthetic": Fa
 TEN = [f"class {i}" for i in range(10)]
 
 
-def test_a_run_of_another_protocol_is_set_beside_published_results_with_a_warning():
+def test_a_run_of_another_protocol_is_set_next_to_published_results_with_a_warning():
     predictions = generate_predictions(n=100, classes=TEN, n_folds=2)
     models = [model(1, validation=2), model(2, train=(1,))]
     text = " ".join(Page(render(predictions, URBANSOUND8K, TEN, models)).text.split())
@@ -304,7 +304,7 @@ def test_a_run_of_the_protocol_has_no_difference():
     assert differences(protocol, list(range(10, 0, -1)), 8732, validation=False) == []
 
 
-def test_esc10_is_told_from_esc50_by_its_classes():
+def test_esc10_is_distinguished_from_esc50_by_its_classes():
     protocols = read_published(ROOT / "data/published.yaml")
     assert [find_protocol(protocols, "esc50", n).title for n in (10, 50)] == ["ESC-10", "ESC-50"]
     assert find_protocol(protocols, "folder", 10) is None

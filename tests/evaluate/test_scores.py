@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
+from helpers import predictions as generated
 from stages.evaluate import scores as scoring
 from stages.evaluate.scores import (
     COMPARED,
     SCORES,
-    EvaluateParams,
     calibration_error,
     count_classes,
     count_confusions,
@@ -62,7 +62,7 @@ def test_the_confusion_matrix_of_no_clips_is_zero():
     assert count_confusions([], [], CLASSES).tolist() == [[0] * 3] * 3
 
 
-def test_the_scores_of_a_class_stand_beside_its_own_name():
+def test_the_scores_of_a_class_stand_next_to_its_own_name():
     table = score_classes(predictions(), CLASSES).set_index("class")
     assert table.index.tolist() == CLASSES
     assert table.loc["siren", ["precision", "recall", "n_clips"]].tolist() == pytest.approx([3 / 6, 3 / 4, 4])
@@ -88,15 +88,7 @@ def test_scores_of_a_fold_leave_out_classes_that_it_does_not_have():
     assert table.loc[2, "macro_f1"] == pytest.approx(2 / 3)
 
 
-FEW = EvaluateParams(
-    n_bootstrap=50,
-    calibration_bins=10,
-    n_soundscapes=0,
-    soundscape_s=6.0,
-    soundscape_snr_db=[6.0, 20.0],
-    unknown="",
-    seed=1,
-)
+FEW = dataclasses.replace(generated.PARAMS, n_bootstrap=50)
 PARAMS = dataclasses.replace(FEW, n_bootstrap=4000)
 
 

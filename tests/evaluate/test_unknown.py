@@ -61,7 +61,7 @@ def test_what_is_no_recording_is_named(tmp_path):
         find_recordings(tmp_path)
 
 
-def test_named_and_unsure_sounds_are_told_apart(tmp_path):
+def test_named_and_unsure_sounds_are_distinguished(tmp_path):
     """Tones are named by the model that knows them; one without a preference is unsure of all but silence."""
     write(tmp_path / "known.wav", scene())
     write(tmp_path / "silent.wav", np.zeros(2 * SR))

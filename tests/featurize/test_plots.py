@@ -77,7 +77,7 @@ def test_empty_bands_are_counted_and_left_out_of_the_colours():
     assert masked.all(axis=1).sum() == masked.any(axis=1).sum() == 368
 
 
-def test_another_number_of_bands_is_drawn_beside_the_three():
+def test_another_number_of_bands_is_drawn_next_to_the_three():
     params = replace(STUDY, **GRID["speech"])
     titles = [axes.get_title() for axes in plot_bands(example(params), params).axes]
     assert [title.split()[0] for title in titles if title] == ["10", "40", "150", "1,000"]

@@ -149,7 +149,7 @@ def test_a_class_of_a_table_may_have_the_name_of_a_split(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["annotations.csv", "labels.tsv", "Mappe1.XLSX"])
-def test_an_unknown_table_beside_the_folders_stops_with_the_way_out(tmp_path: Path, name: str) -> None:
+def test_an_unknown_table_next_to_the_folders_stops_with_the_way_out(tmp_path: Path, name: str) -> None:
     put(tmp_path, "day1/1.wav", "day1/2.wav", "day2/1.wav", "day2/2.wav", name)
     match = (
         rf"{name} next to the folders, .* save it as clips.csv .*; if the folders are the classes, move it elsewhere"
@@ -158,7 +158,7 @@ def test_an_unknown_table_beside_the_folders_stops_with_the_way_out(tmp_path: Pa
         list_dataset(tmp_path, "folder")
 
 
-def test_an_unknown_table_beside_a_known_one_is_named(tmp_path: Path) -> None:
+def test_an_unknown_table_next_to_a_known_one_is_named(tmp_path: Path) -> None:
     put_table(tmp_path, "1.wav,dog,1", "2.wav,cat,2")
     put(tmp_path, "annotations.csv")
     assert list_dataset(tmp_path, "folder").notes == [EACH_FILE, "1 table not used: annotations.csv"]

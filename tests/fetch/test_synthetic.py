@@ -45,7 +45,7 @@ def small_values(n_clips, **changes):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Two clips a class and fold, from one source."""
+    """Two clips per class and fold, from one source."""
     target = tmp_path_factory.mktemp("sample")
     sample.render_sample(target, small_values(2))
     return target / "UrbanSound8K"

@@ -89,12 +89,12 @@ def flawless(n_clips, confidence, n_classes=3):
 
 
 @pytest.mark.parametrize("confidence", [0.4, 0.6, 0.9])
-def test_a_fold_without_mistakes_does_not_make_the_model_more_confident(confidence):
+def test_a_fold_without_errors_does_not_make_the_model_more_confident(confidence):
     assert fit_temperature(*flawless(24, confidence)) == (1.0, True)
 
 
 @pytest.mark.parametrize("n_clips", [12, 24, 240])
-def test_a_fold_without_mistakes_supports_a_confidence_by_its_size(n_clips):
+def test_a_fold_without_errors_supports_a_confidence_by_its_size(n_clips):
     """All alike: the least cross-entropy is where the confidence is the target, (n + 1) / (n + 2)."""
     probabilities, clip_rows, class_ids = flawless(n_clips, 1 - 1e-7)
     temperature, limited = fit_temperature(probabilities, clip_rows, class_ids)
@@ -105,7 +105,7 @@ def test_a_fold_without_mistakes_supports_a_confidence_by_its_size(n_clips):
 
 
 @pytest.mark.parametrize("n_clips", [80, 400])
-def test_with_mistakes_the_temperature_is_about_that_of_the_plain_cross_entropy(n_clips):
+def test_with_errors_the_temperature_is_about_that_of_the_plain_cross_entropy(n_clips):
     for seed in range(5):
         right, clip_rows, class_ids = draw_clips(n_clips, 10, np.random.default_rng(seed))
         blurred = apply_temperature(right, 1.5)
@@ -117,7 +117,7 @@ def test_with_mistakes_the_temperature_is_about_that_of_the_plain_cross_entropy(
         assert fit_temperature(blurred, clip_rows, class_ids)[0] == pytest.approx(plain, rel=0.1)
 
 
-def test_more_confidence_is_allowed_where_there_are_mistakes():
+def test_more_confidence_is_allowed_where_there_are_errors():
     right, clip_rows, class_ids = draw_clips(2000, 5, np.random.default_rng(6))
     temperature, limited = fit_temperature(apply_temperature(right, 2.0), clip_rows, class_ids)
     assert temperature == pytest.approx(0.5, rel=0.1)

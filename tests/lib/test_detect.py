@@ -34,17 +34,17 @@ def test_a_file_its_samples_and_a_stream_give_the_same_events(tmp_path, settings
     assert StreamDetector(tone_model(), SR, **options).detect(np.array_split(y, 37)) == of_file
 
 
-def test_events_are_told_as_they_end_and_ongoing_until_then():
+def test_events_are_returned_as_they_end_and_ongoing_until_then():
     detector, y = StreamDetector(tone_model(), SR, batch_size=1), scene()
-    told = {}
+    returned = {}
     for start in range(0, len(y), SR // 10):
         ended = detector.push(y[start : start + SR // 10, np.newaxis])
-        told |= {event.label: (detector.duration_s, event.end_s) for event in ended}
+        returned |= {event.label: (detector.duration_s, event.end_s) for event in ended}
         if 2.0 <= detector.duration_s < 3.0:
             assert [event.label for event in detector.ongoing if event.label != "unsure"] == ["low"]
             assert detector.active_classes(detector.newest)[0][0] == "low"
     detector.finish()
-    at_s, end_s = told["low"]
+    at_s, end_s = returned["low"]
     assert end_s < at_s < end_s + 1.5  # a pause that might be bridged, and a segment
     assert detector.duration_s == 9.0
 

@@ -139,16 +139,16 @@ def test_a_row_at_the_level_of_silence_holds_events():
 
 
 @pytest.mark.parametrize(("merge_gap_s", "row"), [(0.5, 1), (0.6, 2), (1.0, 2), (1.1, 3)])
-def test_an_event_is_told_with_the_row_that_makes_its_pause_too_long(merge_gap_s, row):
+def test_an_event_is_returned_with_the_row_that_makes_its_pause_too_long(merge_gap_s, row):
     finder = EventFinder(CLASSES, None, 0.5, EventSettings(merge_gap_s=merge_gap_s, unsure_min_s=9.0))
-    told = [finder.push(np.array([values]), np.array([LOUD])) for values in dog(0.9, 0.1, 0.1, 0.1, 0.1)]
-    assert [i for i, ended in enumerate(told) if ended] == [row]
+    returned = [finder.push(np.array([values]), np.array([LOUD])) for values in dog(0.9, 0.1, 0.1, 0.1, 0.1)]
+    assert [i for i, ended in enumerate(returned) if ended] == [row]
 
 
-def test_doubt_is_told_with_the_row_in_which_a_class_becomes_active():
+def test_doubt_is_returned_with_the_row_in_which_a_class_becomes_active():
     finder = EventFinder(CLASSES, None, 0.5, PLAIN)
-    told = [finder.push(np.array([values]), np.array([LOUD])) for values in dog(0.1, 0.1, 0.9)]
-    assert [[(event.label, event.is_unsure) for event in ended] for ended in told] == [[], [], [(UNSURE, True)]]
+    returned = [finder.push(np.array([values]), np.array([LOUD])) for values in dog(0.1, 0.1, 0.9)]
+    assert [[(event.label, event.is_unsure) for event in ended] for ended in returned] == [[], [], [(UNSURE, True)]]
 
 
 def test_events_are_in_the_order_of_their_starts():

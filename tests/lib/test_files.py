@@ -45,7 +45,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
-def test_what_a_killed_run_left_beside_is_not_taken_over(tmp_path):
+def test_what_a_killed_run_left_behind_is_not_taken_over(tmp_path):
     (tmp_path / ".folder.part").mkdir()
     (tmp_path / ".folder.part" / "half").touch()
     with atomic_directory(tmp_path / "folder"):

@@ -145,7 +145,7 @@ def test_a_playlist_leads_to_no_other_file(tmp_path: Path):
 
 
 def test_a_part_of_an_m4a_that_its_edit_list_leaves_out_is_not_missing(tmp_path: Path):
-    """A phone cuts a recording so; what is left out is in the file all the same."""
+    """A phone cuts a recording so; what is left out is still in the file."""
     WHOLE["phone.m4a"](tmp_path / "a.m4a")
     content = bytearray((tmp_path / "a.m4a").read_bytes())
     at = content.index(b"elst") + 12
@@ -196,7 +196,7 @@ def test_a_rate_that_changes_on_the_way_is_said(tmp_path: Path):
     ],
 )
 def test_what_averaging_loses(tmp_path: Path, channels: list[float], loss_db: float | None):
-    soundfile.write(tmp_path / "a.wav", original()[:, None] * channels + 0.1, SR, subtype="FLOAT")  # offset aside
+    soundfile.write(tmp_path / "a.wav", original()[:, None] * channels + 0.1, SR, subtype="FLOAT")  # plus an offset
     with open_audio(tmp_path / "a.wav") as recording:
         list(recording.blocks())
         expected = loss_db if loss_db is None else pytest.approx(loss_db, abs=1e-2)

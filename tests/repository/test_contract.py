@@ -19,7 +19,7 @@ PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = PIPELINE["stages"]
 UNTRACKED_OPTIONS = {"--params", "--docs", "--checkpoints"}  # params; pages to look at, made anew; work in progress
 LIB = ROOT / "stages" / "lib"
-# Which packages and modules of lib each one may import, beside itself.
+# Which packages and modules of lib each one may import, besides itself.
 LIB_MAY_IMPORT = {
     "core": set(),
     **{name: {"core"} for name in ("containers", "download", "plotting", "frontend", "features", "split")},

@@ -84,7 +84,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_link_is_told_from_a_good_one(case):
+def test_a_broken_link_is_distinguished_from_a_good_one(case):
     link, problem = BROKEN[case]
     found = broken("README.md", link)
     assert found is None if problem is None else problem in found

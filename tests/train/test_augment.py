@@ -165,7 +165,7 @@ def test_mixup_is_the_weighted_mean_of_what_is_stored(mel):
     [
         (
             {"gain_db": 6.0},
-            r"augment\.gain_db 6\.0 changes mel values, which cannot be had back from features of the kind",
+            r"augment\.gain_db 6\.0 changes mel values, which cannot be computed from features of the kind",
         ),
         ({"filter_db": 3.0}, r"augment\.filter_db 3\.0 changes mel values"),
         ({"mix": "between_class"}, r"augment\.mix between_class changes mel values.*set featurize\.compression to log"),

@@ -128,7 +128,7 @@ def test_inception_resnet_v2_gives_probabilities(keras, tmp_path, n_frames, n_me
     np.testing.assert_allclose(np.asarray(load_model(tmp_path / "x.keras")(log_mel)), probabilities, atol=1e-6)
 
 
-def test_imagenet_weights_that_cannot_be_had_are_one_line(keras, monkeypatch, tmp_path):
+def test_imagenet_weights_that_cannot_be_obtained_are_one_line(keras, monkeypatch, tmp_path):
     def no_network(*args, **options):
         raise URLError("no network")
 
@@ -138,7 +138,7 @@ def test_imagenet_weights_that_cannot_be_had_are_one_line(keras, monkeypatch, tm
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_network)
     monkeypatch.setattr(keras.applications, "InceptionResNetV2", download)  # without building it, which takes long
     with pytest.raises(
-        ModelError, match=r"the ImageNet weights of Inception-ResNet-v2 cannot be had \(URL fetch failure"
+        ModelError, match=r"the ImageNet weights of Inception-ResNet-v2 cannot be obtained \(URL fetch failure"
     ):
         build(name="inception_resnet_v2_imagenet")
 

@@ -51,7 +51,7 @@ def small(keras):
 
 @pytest.fixture(scope="module")
 def weights_file(tmp_path_factory) -> Path:
-    """A file like those of data/weights, and beside it the layers that it names."""
+    """A file like those of data/weights, and next to it the layers that it names."""
     folder = tmp_path_factory.mktemp("weights")
     rng = np.random.default_rng(0)
     kernels = [rng.normal(0, 0.2, shape).astype(np.float32) for shape in ((3, 3, 1, 8), (3, 3, 8, 16))]

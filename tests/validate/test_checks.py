@@ -161,7 +161,7 @@ def test_problems_of_audio():
     assert warned(verdict) == [("clipped", "square")]
 
 
-def test_every_reason_of_a_clip_is_told():
+def test_every_reason_of_a_clip_is_reported():
     probe = replace(GOOD, n_samples=100, n_channels=9, missing="the last page is incomplete", digest="x")
     verdict = verdict_on([row("a.wav", fold="x", salience="9", end_s=""), row("b.wav")], {"a.wav": probe})
     assert reasons(verdict)["a.wav"] == (
@@ -266,7 +266,7 @@ def test_columns_files_and_folds():
     assert list(verdict.findings.columns) == FINDING_COLUMNS
 
 
-def test_severity_stop_is_told_after_all_is_checked():
+def test_severity_stop_is_reported_after_all_is_checked():
     params = replace(PARAMS, severity={**PARAMS.severity, "bad_fold": "stop", "few_clips": "stop"})
     rows = [row("a.wav", fold="x"), row("b.wav", salience="8"), row("c.wav", fold="y"), row("d.wav")]
     verdict = verdict_on(rows, params=params, only="clips folds")

@@ -5,7 +5,7 @@ input as they come, and prints what it detects as soon as a segment is complete.
 `stages.lib.inference.streaming`, how events are found in it in `stages.lib.inference.events`.
 
 Standard output gets a table, JSON lines or CSV; standard error the model, progress and errors. The status is 1 where a
-file could not be read; the others are processed all the same.
+file could not be read; the others are still processed.
 """
 
 import argparse

@@ -116,7 +116,7 @@ class ClipChange:
 class Picture:
     """A picture that differs or is in one of both alone.
 
-    `old_at_base`: the base's commit has it just so; `new_at_head`: the commit of HEAD has. Else a run here made it.
+    `old_at_base`: the commit of the base has the same; `new_at_head`: that of HEAD has. Else a run here drew it.
     """
 
     path: str

@@ -132,9 +132,9 @@ def find_stale() -> list[str]:
 
 
 def find_sounds(clips: list[ClipChange]) -> list[ClipChange]:
-    """The clips, with `has_sound` where the recording is at hand, as long as they are `MAX_SOUNDS_BYTES` together.
+    """The clips, with `has_sound` where the recording is there, as long as they are `MAX_SOUNDS_BYTES` together.
 
-    Recordings that DVC is told not to push may not be passed on, so there are none of them.
+    Recordings that DVC must not push may not be passed on, so there are none of them.
     """
     if RAW.as_posix() in outputs_not_to_push():
         print(f"report: no recordings, since {PIPELINE} says push: false of {RAW}", file=sys.stderr)

@@ -46,7 +46,7 @@ def pull(args: argparse.Namespace) -> None:
     for folder in (None, args.folder):
         status, _ = follow_dvc("pull", "--run-cache", "--allow-missing", folder=folder)
         if status:
-            raise EarError("'dvc pull' failed, see above; what is missing can be computed, if its data can be had")
+            raise EarError("'dvc pull' failed, see above; what is missing can be computed, if its data can be obtained")
 
 
 def rerun(args: argparse.Namespace) -> None:
@@ -125,7 +125,7 @@ def check_out(commit: str, folder: Path) -> None:
 def reproduce(folder: Path | None, pull: bool, end_s: float, *, trust_lock: bool) -> tuple[bool, dict[str, str]]:
     """Run what changed, or is in no cache; returns whether a stage failed, and what became of each.
 
-    With `trust_lock` nothing runs where the lock says that nothing changed, even if its data is not at hand. What runs
+    With `trust_lock` nothing runs where the lock says that nothing changed, even if its data is missing. What runs
     at `end_s`, of `time.monotonic`, is ended.
     """
     if trust_lock:

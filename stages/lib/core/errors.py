@@ -14,7 +14,7 @@ class ParamsError(EarError):
 
 
 class SourceError(EarError):
-    """A dataset cannot be had, unpacked or understood."""
+    """A dataset cannot be obtained, unpacked or read."""
 
 
 class AudioError(EarError):
@@ -37,7 +37,7 @@ def one_line(message: object) -> str:
 def run(main: Callable[[], None]) -> None:
     """Call `main`; an `EarError` becomes one line on standard error and exit status 1, a bug keeps its traceback.
 
-    Where the reader of the output has gone, as after `| head`, the program ends without a word.
+    Where the reader of the output has gone, as after `| head`, the program ends silently.
     """
     try:
         main()

@@ -42,7 +42,7 @@ def parallel_map(function: Callable[[T], R], tasks: Iterable[T], *, anywhere: bo
     that all machines share, and a task whose worker dies is run again, so it must do the same each time. Such tasks are
     plain lists: joblib puts arrays and tables of over 1 kB on one worker beforehand, and with it they would be lost.
 
-    Raises what `function` raises, and `EarError` where the environment asks for what cannot be had.
+    Raises what `function` raises, and `EarError` where the environment asks for what is not available.
     """
     address = os.environ.get("EAR_SCHEDULER", "") if anywhere else ""
     where: AbstractContextManager = _dask(address) if address else nullcontext({"backend": "threading"})

@@ -18,7 +18,7 @@ def start_backend(name: str) -> None:
     """
     os.environ["KERAS_BACKEND"] = name
     os.environ["TF_DETERMINISTIC_OPS"] = "1"  # read when TensorFlow starts; what cannot comply is an error
-    # Without the log of its C++ side: what fails is an exception all the same.
+    # Without the log of its C++ side: what fails is an exception anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _quiet_unless_failing():
