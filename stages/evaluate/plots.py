@@ -19,7 +19,7 @@ from stages.evaluate.soundscapes import SoundscapeExample
 from stages.evaluate.training_plots import plot_curves
 from stages.lib.core.labels import UNSURE
 from stages.lib.frontend.mel_axis import set_hz_ticks
-from stages.lib.plotting import ACCENT, FAINT, INK, save_figure, shorten
+from stages.lib.plotting import ACCENT, FAINT, INK, LEVELS, SHARES, save_figure, shorten
 
 ROW = 0.24  # inches per row of text
 FEW = 20  # classes up to which there is room for large type
@@ -79,7 +79,7 @@ def _plot_matrix(matrix: np.ndarray, numbers: np.ndarray, classes: Sequence[str]
     figure = Figure(figsize=(max(6.0, side + 2.2), side + 1.4), layout="constrained")  # wide enough for the title
     axis = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = axis.imshow(shares, cmap=SHARES, vmin=0, vmax=1)
     figure.colorbar(image, ax=axis, label="share of the clips of the true class", shrink=0.6, aspect=30)
     for i, j in np.argwhere(numbers):
         color = "white" if shares[i, j] > 0.5 else "black"
@@ -271,7 +271,7 @@ def plot_soundscape(example: SoundscapeExample | None, data: str) -> Figure:
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 0.6 + 0.3 * len(labels)))
     end_s = len(example.features) * metadata.featurize.frame_s
     extent = (0, end_s, 0, example.features.shape[1])
-    top.imshow(example.features.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
+    top.imshow(example.features.T, origin="lower", aspect="auto", cmap=LEVELS, extent=extent)
     top.set_ylabel("coefficient" if metadata.kind == "mfcc" else "frequency (Hz)")
     if metadata.kind != "mfcc":
         set_hz_ticks(top, **metadata.featurize.mel_axis)

@@ -17,7 +17,7 @@ from stages.lib.features.store import ORIGINAL
 from stages.lib.frontend.mel import empty_bands, mel_filters
 from stages.lib.frontend.mel_axis import set_hz_ticks
 from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer
-from stages.lib.plotting import EMPTY, INK, save_figure
+from stages.lib.plotting import EMPTY, INK, LEVELS, save_figure
 
 BANDS = (10, 150, 1000)
 TONES_SR = 32_000  # Hz
@@ -104,7 +104,7 @@ def plot_classes(examples: Sequence[Example], params: FeaturizeParams, title: st
         seconds = _seconds(len(example.magnitudes), params)
         spectrogram.imshow(
             _below_loudest(20 * np.log10(np.maximum(example.magnitudes.T, 1e-10))),
-            origin="lower", aspect="auto", cmap="magma", vmin=-RANGE_DB, vmax=0, interpolation="none",
+            origin="lower", aspect="auto", cmap=LEVELS, vmin=-RANGE_DB, vmax=0, interpolation="none",
             extent=(0, seconds, 0, params.sr / 2),
         )  # fmt: skip
         spectrogram.set_yticks([0, params.sr / 4, params.sr / 2], ["0", f"{params.sr / 4:.0f}", f"{params.sr / 2:.0f}"])
@@ -134,7 +134,7 @@ def plot_bands(example: Example, params: FeaturizeParams) -> Figure:
         image[empty] = np.ma.masked
         axes.set_facecolor(EMPTY)
         axes.imshow(
-            image, origin="lower", aspect="auto", cmap="magma", vmin=-RANGE_DB, vmax=0, interpolation="none",
+            image, origin="lower", aspect="auto", cmap=LEVELS, vmin=-RANGE_DB, vmax=0, interpolation="none",
             extent=(0, _seconds(len(example.magnitudes), params), 0, n_mels),
         )  # fmt: skip
         _set_hz_ticks(axes, params, n_mels)
@@ -170,7 +170,7 @@ def _draw_features(axes: Axes, features: np.ndarray, params: FeaturizeParams, ga
     elif params.kind == "mfcc":
         image = image - image.mean(axis=1, keepdims=True)  # the first is far from all others
     axes.imshow(
-        image, origin="lower", aspect="auto", cmap="magma", interpolation="none", vmin=low, vmax=high,
+        image, origin="lower", aspect="auto", cmap=LEVELS, interpolation="none", vmin=low, vmax=high,
         extent=(0, _seconds(len(features), params), 0, params.n_features),
     )  # fmt: skip
     if params.kind != "mfcc":

@@ -16,7 +16,10 @@ INK = "#1f3a5f"  # what the picture is about
 ACCENT = "#c8553d"  # what it is compared with
 FAINT = "#c9d3df"  # background: other curves, bars behind points
 DOUBT = "#9aa5b1"  # what the model is unsure of
+GRID = "#dddddd"  # lines to compare positions by
 EMPTY = "#2fb5a5"  # bands that no FFT bin falls into; not a colour of the map of levels
+LEVELS = "magma"  # matplotlib's map of levels in dB, for spectrograms
+SHARES = "Blues"  # its map of counts, shares and probabilities
 LONGEST = 32  # characters of a name next to an axis
 
 # Names of classes and files are text: with mathematics on, "$1 to $2" loses its signs and a single "$" can end in an

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from stages.lib.plotting import INK
+from stages.lib.plotting import INK, SHARES
 from stages.validate.columns import Dataset
 
 WIDTH = 8.0  # inches
@@ -32,7 +32,7 @@ def plot_durations(accepted: pd.DataFrame, dataset: Dataset) -> Figure:
     top.yaxis.set_major_formatter(lambda n, _: f"{n:,.0f}")
     top.set_ylabel("clips")
     mesh = below.pcolormesh(
-        edges, np.arange(len(counts) + 1) - 0.5, shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1)
+        edges, np.arange(len(counts) + 1) - 0.5, shares, cmap=SHARES, norm=PowerNorm(0.5, vmin=0, vmax=1)
     )
     below.invert_yaxis()
     below.set_yticks(range(len(counts)), dataset.classes, fontsize=8)
@@ -49,7 +49,7 @@ def plot_classes_by_fold(accepted: pd.DataFrame, dataset: Dataset) -> Figure:
     axes = figure.subplots()
     figure.suptitle(_title(f"{len(accepted)} accepted clips by class and fold", dataset))
     most = max(1, counts.max())
-    axes.imshow(counts, cmap="Blues", vmin=0, vmax=most, aspect="auto")
+    axes.imshow(counts, cmap=SHARES, vmin=0, vmax=most, aspect="auto")
     for (row, column), count in np.ndenumerate(counts):
         color = "white" if count > 0.6 * most else "black"
         axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=color)

@@ -11,7 +11,7 @@ from stages.lib.frontend.mel_axis import set_hz_ticks
 from stages.lib.inference.detect import StreamDetector
 from stages.lib.inference.events import Event
 from stages.lib.model.metadata import ModelMetadata
-from stages.lib.plotting import DOUBT, INK
+from stages.lib.plotting import DOUBT, GRID, INK, LEVELS, SHARES
 
 COLUMNS = 2000  # at least half as many are drawn of a long recording, twice what the width of the picture shows
 
@@ -83,7 +83,7 @@ def plot_prediction(
 
     image = features.values.T
     features_axes.imshow(
-        image, origin="lower", aspect="auto", cmap="magma", interpolation="none",
+        image, origin="lower", aspect="auto", cmap=LEVELS, interpolation="none",
         vmin=np.quantile(image, 0.05), vmax=image.max(),
         extent=(0, image.shape[1] * features.rows_per_part * featurize.frame_s, 0, len(image)),
     )  # fmt: skip
@@ -94,7 +94,7 @@ def plot_prediction(
 
     image = probabilities.values.T
     shades = probability_axes.imshow(
-        image, aspect="auto", cmap="Blues", interpolation="none", vmin=0, vmax=1,
+        image, aspect="auto", cmap=SHARES, interpolation="none", vmin=0, vmax=1,
         extent=(0, image.shape[1] * probabilities.rows_per_part * row_s, len(classes) - 0.5, -0.5),
     )  # fmt: skip
     probability_axes.set_yticks(range(len(classes)), [spoken(name) for name in classes], fontsize=8)
@@ -109,7 +109,7 @@ def plot_prediction(
         event_axes.broken_barh(spans, (i - 0.35, 0.7), color=DOUBT if is_unsure else INK)
     event_axes.set_yticks(range(len(labels)), [spoken(name) for name in labels], fontsize=8)
     event_axes.set_ylim(len(labels) - 0.5, -0.5)
-    event_axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    event_axes.grid(axis="x", color=GRID, linewidth=0.6)
     event_axes.set_axisbelow(True)
     event_axes.set_title("events", fontsize=9, loc="left")
     event_axes.set(xlabel="time (s)", xlim=(0, duration_s))
