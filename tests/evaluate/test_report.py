@@ -101,6 +101,16 @@ def test_soundscapes_have_their_scores_and_classes():
     assert f'<tr><td>{names[1]}</td><td class="n">0</td>' not in page
 
 
+def test_metrics_are_few_enough_to_compare_at_a_glance():
+    """All that a run can have: several folds, soundscapes, noise and recordings of other sounds."""
+    counts = pd.DataFrame([[3, 1, 2] * 3] * len(NAMES), columns=COUNTS, index=pd.Index(NAMES, name="class"))
+    unknown = pd.concat([UNKNOWN, unknown_sounds(("recordings", "a.wav", NAMES[1], 0.99))])
+    metrics = evaluate_table(generate_predictions(n_folds=2), counts=counts, unknown=unknown).metrics
+    assert {"accuracy", "accuracy_low", "accuracy_high", "accuracy_std"} < set(metrics)
+    assert {"soundscape_event_f1", "noise_confident_rate", "unknown_confident_rate"} < set(metrics)
+    assert len(metrics) <= 16
+
+
 def test_without_soundscapes_the_page_says_so():
     section = render(generate_predictions()).split('<h2 id="soundscapes">')[1].split("<h2")[0]
     assert "This run has none." in section
