@@ -6,6 +6,7 @@ Code is declared by folders, so the layout has rules: what a stage alone uses li
 
 import ast
 import importlib
+import re
 import shlex
 from pathlib import Path
 
@@ -175,6 +176,12 @@ def test_every_key_of_params_has_a_comment():
     lines = (ROOT / "params.yaml").read_text().splitlines()
     bare = [line for line in lines if line.strip() and "#" not in line]
     assert not bare
+
+
+def test_modules_that_params_name_are_there():
+    named = re.findall(r"[\w/]+\.py\b", (ROOT / "params.yaml").read_text())
+    assert named
+    assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
 def test_metrics_belong_to_their_stage_and_are_kept_in_git():
