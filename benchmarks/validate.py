@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def write_clips(folder: Path, n_clips: int, sr: int, n_channels: int) -> list[Path]:
-    """Noise, a file a clip, all different."""
+    """Noise, one file per clip, all different."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     paths = [folder / f"{i}.wav" for i in range(n_clips)]

@@ -60,7 +60,8 @@ def test_a_random_filter_is_made_of_straight_pieces():
     bends = (np.abs(np.diff(filters, n=2, axis=1)) > 1e-9).sum(axis=1)
     assert bends.max() == 2 * 4  # 5 pieces have 4 corners within, each between two bands
     assert bends.min() >= 1
-    assert 5 < np.abs(filters).max() <= 6
+    assert -6 <= filters.min() < -5
+    assert 5 < filters.max() <= 6
 
 
 def test_a_random_filter_bends_anywhere():

@@ -104,10 +104,10 @@ def test_predict_classifies_each_segment_as_evaluate_does(learned, tones):
     for clip, rows in segments.groupby("clip"):
         scored.clear()
         samples, sr = read_audio(tones / "raw/audio" / clip)
-        listener = StreamingClassifier(replace(model, score=score), sr, step_s=0.25, batch_size=2)
+        classifier = StreamingClassifier(replace(model, score=score), sr, step_s=0.25, batch_size=2)
         for block in np.array_split(samples, 5):
-            listener.push(block)
-        listener.finish()
+            classifier.push(block)
+        classifier.finish()
         found = apply_temperature(np.concatenate(scored), model.metadata.temperature)
         np.testing.assert_allclose(found, rows[["p_low", "p_middle", "p_high"]], atol=1e-5)
 
