@@ -136,6 +136,8 @@ def _open(path: Path, stack: ExitStack) -> Recording:
         # str() of libsndfile's error holds the whole path, which has no place in anything that is tracked
         why = str(error.error_string if isinstance(error, soundfile.LibsndfileError) else error.strerror)
         if is_file:
+            if not os.path.getsize(path):
+                raise _unreadable(path, "it is empty, it has 0 bytes") from None
             return _open_ffmpeg(path, stack, why)
         raise _unreadable(path, why) from None
     if not is_file:  # a pipe can be read, once, and not be looked at before
