@@ -7,27 +7,27 @@ from stages.fetch.make_folds import make_folds, rare_classes
 from stages.lib.core.errors import SourceError
 
 
-def clips(n_clips: int, n_a_source: int, n_classes: int = 3) -> tuple[list[str], list[str]]:
+def clips(n_clips: int, n_per_source: int, n_classes: int = 3) -> tuple[list[str], list[str]]:
     """A class and a source for each clip; clips of one source follow each other and share their class."""
-    sources = [n // n_a_source for n in range(n_clips)]
+    sources = [n // n_per_source for n in range(n_clips)]
     return [f"class {source % n_classes}" for source in sources], [f"source {source}" for source in sources]
 
 
-@pytest.mark.parametrize("n_a_source", [1, 4])
-def test_no_source_is_in_two_folds_and_each_class_is_spread_evenly(n_a_source: int) -> None:
-    classes, sources = clips(240, n_a_source)
+@pytest.mark.parametrize("n_per_source", [1, 4])
+def test_no_source_is_in_two_folds_and_each_class_is_spread_evenly(n_per_source: int) -> None:
+    classes, sources = clips(240, n_per_source)
     folds = make_folds(classes, sources, 5)
 
     assert sorted(set(folds)) == [1, 2, 3, 4, 5]
     assert len(set(zip(sources, folds, strict=True))) == len(set(sources))
     counts = Counter(zip(classes, folds, strict=True))
     assert len(counts) == 15
-    assert all(abs(n - 240 / 15) <= n_a_source for n in counts.values())
+    assert all(abs(n - 240 / 15) <= n_per_source for n in counts.values())
 
 
-@pytest.mark.parametrize("n_a_source", [1, 4])
-def test_the_same_every_time(n_a_source: int) -> None:
-    classes, sources = clips(120, n_a_source)
+@pytest.mark.parametrize("n_per_source", [1, 4])
+def test_the_same_every_time(n_per_source: int) -> None:
+    classes, sources = clips(120, n_per_source)
     np.random.seed(1)  # noqa: NPY002 - what scikit-learn would draw from, were it to draw
     first = make_folds(classes, sources, 5)
     np.random.seed(2)  # noqa: NPY002
@@ -50,6 +50,7 @@ def test_as_many_sources_as_folds_are_enough() -> None:
     assert sorted(make_folds(["a"] * 5, list("abcde"), 5)) == [1, 2, 3, 4, 5]
     assert sorted(set(make_folds(["a"] * 10, list("aabbccddee"), 5))) == [1, 2, 3, 4, 5]
     assert sorted(make_folds(["a"] * 2, list("ab"), 2)) == [1, 2]
+    assert rare_classes(["a"] * 5, list("abcde"), 5) == {}
 
 
 def test_a_class_with_few_sources_is_named_and_still_gets_folds() -> None:
