@@ -314,6 +314,33 @@ def test_the_report_stays_below_the_limit_of_github():
     assert table(["a"], [["b"]] * 3000).count("| b |") == MAX_ROWS
 
 
+def test_warnings_leave_room_whatever_stages_are_called():
+    """Nine characters of Markdown for each of a name, in what is never left out."""
+    names = [f"`{chr(0x1F436)}" * 60 + str(i) for i in range(300)]
+    text = markdown(stale=names, stages=[Stage(name, "ran", "ran", [], True) for name in names])
+    assert len(text) < MAX_CHARACTERS
+    assert "and 294 more. The results are of an older state" in text
+    assert "gave other outputs from the same" in text
+
+
+def test_pictures_over_the_limit_are_counted():
+    text = markdown(pictures=[Picture(f"metrics/{i}.png", True, True, True, True) for i in range(MAX_ROWS + 3)])
+    assert text.count("![new]") == MAX_ROWS
+    assert "43 pictures that changed" in text
+    assert "… and 3 more." in text
+
+
+def test_a_score_that_was_not_tested_stands_among_those_that_were():
+    tested, other = Metric("m", "accuracy", 0.5, 0.6, -0.1, 0.3, 0.2), Metric("m", "log_loss", 0.3, 0.4)
+    text = markdown(metrics=[tested, other])
+    assert row_of(text, "accuracy")[-1] == "no significant difference (p 0.200)"
+    assert row_of(text, "log_loss")[-1] == "not tested"
+
+
+def test_a_number_that_is_whole_on_one_side_alone_is_no_count():
+    assert row_of(markdown(metrics=[Metric("m", "n", 80, 80.5)]), "n") == ["n", "80.000", "80.500", "+0.500"]
+
+
 def test_parts_that_fit_each_and_not_together_are_left_out_from_the_end():
     """Each is some 25,000 characters long, so two fit; the room that the third would need is used by what is small."""
     name = "\\" * 120

@@ -25,6 +25,7 @@ from stages.lib.core.errors import DataError
 MARKER = "urban-ear-report"  # in a comment of HTML on the first line, by which the comment is found again
 MAX_CHARACTERS = 60_000  # GitHub refuses 65,536; what remains is for the text around it
 MAX_ROWS = 40  # of a table; more are counted
+MAX_NAMES = 6  # in a sentence or a cell, the same
 MAX_NAME, MAX_REASON = 120, 400  # characters of a name or value in a table, and of a reason
 MAX_FACTS = 2_000_000  # bytes of facts that are read
 MAX_STRING, MAX_LIST = 2_000, 5_000  # of facts; what is longer is cut
@@ -351,12 +352,12 @@ def _compared(facts: Facts) -> str:
 def _warnings(facts: Facts) -> list[str]:
     found = []
     base_ran = any(stage.base_run == "ran" for stage in facts.stages)
-    if names := [code(stage.name) for stage in facts.stages[:MAX_ROWS] if stage.other_machine]:
+    if names := [code(stage.name) for stage in facts.stages if stage.other_machine][:MAX_NAMES]:
         found.append(f"> [!IMPORTANT]\n> {explain_other_machine(names, facts.only_machine)}")
     if facts.stale:
-        names = [code(name) for name in facts.stale[:MAX_ROWS]]
         found.append(
-            f"> [!WARNING]\n> Not up to date: {', '.join(names)}. The results are of an older state; run `dvc repro`."
+            f"> [!WARNING]\n> Not up to date: {_names(facts.stale)}. The results are of an older state; run "
+            "`dvc repro`."
         )
     if facts.libraries:
         how = "Both were run with those of the new one" if base_ran else "Some of what changed may come of that"
@@ -466,16 +467,16 @@ def _stages(facts: Facts) -> str:
         [code(stage.name)]
         + ([RUNS[stage.run]] if here else [])
         + ([RUNS[stage.base_run]] if base else [])
-        + ["nothing, but gave other outputs" if stage.other_machine else _changed(stage.changed)]
+        + ["nothing, but gave other outputs" if stage.other_machine else _names(stage.changed)]
         for stage in facts.stages
     ]
     columns = ["stage", *["here"] * here, *["base, here"] * base, "differs from the base in"]
     return "### Stages\n" + table(columns, rows)
 
 
-def _changed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return ", ".join(map(code, names[:6])) + more
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(map(code, names[:MAX_NAMES])) + more
 
 
 def _classes(facts: Facts) -> str:
@@ -535,7 +536,7 @@ def _pictures(facts: Facts, url: Callable[[Picture, str], str | None], page_url:
     if not shown:
         where = "in the artefact, both sides side by side" if page_url else "with `dvc plots diff` or `--out DIR`"
         return f"**Pictures**: {pictures} changed; see them {where}."
-    text = "\n\n".join(shown)
+    text = "\n\n".join(shown) + _more(len(facts.pictures))
     if hidden:
         where = "are in the artefact" if page_url else "can be seen with `dvc plots diff` or `--out`"
         text += f"\n\n{', '.join(hidden)} changed too; both sides {where}."
@@ -562,8 +563,11 @@ def _folded(title: str, text: str) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of cells that are Markdown already; rows over `MAX_ROWS` are counted."""
     lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows[:MAX_ROWS])]
-    more = f"\n\n… and {len(rows) - MAX_ROWS} more." if len(rows) > MAX_ROWS else ""
-    return "\n".join(lines) + more
+    return "\n".join(lines) + _more(len(rows))
+
+
+def _more(n: int) -> str:
+    return f"\n\n… and {n - MAX_ROWS} more." if n > MAX_ROWS else ""
 
 
 def _row(cells: Sequence[str]) -> str:
