@@ -67,7 +67,38 @@ def test_an_address_without_dask_is_named(monkeypatch):
         list(parallel_map(abs, [-1], anywhere=True))
 
 
-@pytest.mark.slow
+def start_cluster(monkeypatch, n_workers):
+    """A Dask scheduler in this process, with its workers; `EAR_SCHEDULER` is set to it."""
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=n_workers, threads_per_worker=2, processes=False, dashboard_address=None
+    )
+    monkeypatch.setenv("EAR_SCHEDULER", cluster.scheduler_address)
+    return cluster
+
+
+def name_thread(task):
+    return task, threading.current_thread().name
+
+
+def test_a_cluster_does_the_work_in_the_order_of_the_tasks(monkeypatch):
+    with start_cluster(monkeypatch, n_workers=1):
+        done = list(parallel_map(name_thread, range(20), anywhere=True))
+        with pytest.raises(EarError, match=r"^task 2: is bad$"):
+            list(parallel_map(fail_on_two, range(5), anywhere=True))
+    assert [task for task, _ in done] == list(range(20))
+    assert all("Dask" in thread for _, thread in done)
+
+
+def test_a_cluster_without_workers_is_named(monkeypatch):
+    monkeypatch.setattr(parallel, "CONNECT_S", 0.5)
+    with (
+        start_cluster(monkeypatch, n_workers=0),
+        pytest.raises(EarError, match=r"EAR_SCHEDULER: the scheduler at inproc://\S+ has no worker; start one"),
+    ):
+        list(parallel_map(abs, [-1], anywhere=True))
+
+
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "somewhere:out"])
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch, address):
     pytest.importorskip("distributed")
