@@ -225,8 +225,9 @@ class _FfmpegReader:
             if of_container:
                 return of_container
             # Packets hold the encoder's delay and padding too, which is left out where the header says how much it is.
-            expected_s, what = claimed_s, "the header claims"
-            if claimed_s is None:
+            if claimed_s is not None:
+                expected_s, what = claimed_s, "the header claims"
+            else:
                 expected_s, what = self._walked_s, "its packets hold"
                 if form in FFMPEG_TIMES and (spanned_s := self._last_s - (self._first_s or 0)) > expected_s:
                     expected_s, what = spanned_s, "by the times of its packets it lasts"
