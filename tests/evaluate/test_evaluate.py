@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from helpers.metadata import VALUES, make_metadata
+from helpers.predictions import TABLES
 from helpers.repository import ROOT
 from helpers.tones import write_params
 from stages.evaluate import __main__ as evaluate
@@ -142,20 +143,8 @@ def test_a_model_on_everything_gives_empty_tables_pictures_and_a_page(
     assert read_json(tmp_path / "metrics.json") == {"n_clips": 0, "n_folds": 0, "noise_confident_rate": 0.0}
     assert set(pd.read_csv(tmp_path / "plots/unknown.csv")["model"]) == {"all"}
     assert "unknown sounds that are named with 90% or more: 0% of noise\n" in capsys.readouterr().out
-    for table in (
-        "predictions",
-        "scores",
-        "folds",
-        "classes",
-        "groups",
-        "calibration",
-        "confusions",
-        "misclassifications",
-        "roc",
-    ):
+    for table in TABLES:
         assert pd.read_csv(tmp_path / f"plots/{table}.csv").empty
-    assert pd.read_csv(tmp_path / "plots/soundscapes.csv").empty
-    assert pd.read_csv(tmp_path / "plots/soundscape_classes.csv").empty
     for picture in [*PICTURES, SOUNDSCAPE]:
         assert (tmp_path / "plots" / picture).stat().st_size > 0
     assert "nothing to score" in (tmp_path / "plots/report.html").read_text()

@@ -14,6 +14,10 @@ PARAMS = EvaluateParams(
     unknown="",
     seed=1,
 )
+TABLES = [  # of evaluate, without those of unknown sounds
+    "predictions", "scores", "folds", "classes", "groups", "calibration", "confusions", "misclassifications",
+    "precision_recall", "roc", "soundscapes", "soundscape_classes",
+]  # fmt: skip
 NAMES = ["siren", "<b>dog & bark</b>", "car_horn"]  # a class may be called anything
 
 
