@@ -125,7 +125,7 @@ def test_dag_and_plots_can_be_shown(small):
     page = (small.root / "plots" / "index.html").read_text()
     for picture in ("classes.png", "soundscape.png"):
         assert picture in page
-    for plot in ("metrics/train/loss.csv", "metrics/train/accuracy.csv", "true class by predicted class"):
+    for plot in ("metrics_train_loss_csv", "metrics_train_accuracy_csv", "Segments by epoch", "by true and predicted"):
         assert plot in page
 
 
