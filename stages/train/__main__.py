@@ -4,7 +4,8 @@ in   `--features`  frames of featurize
      `--scaler`    `<split>.npz` of scale
      train.weights (of the parameters)
                    a file of data/weights/, which says where pretrained weights come from, or that there are none
-out  `--models`    `<split>.keras`, see `stages.lib.model.archive`
+out  `--models`    `<split>.keras`, see `stages.lib.model.archive`, and `<split>.csv`: for each clip of the folds that a
+                   model was calibrated on, what a network that was not trained on it predicts
      `--plots`     `loss.csv` and `accuracy.csv`: those of segments by epoch, model and side (training, validation)
      `--metrics`   accuracy and log loss of the clips of the validation folds, by which settings are to be chosen, so
                    that the test folds stay unseen; the means of several models
@@ -71,6 +72,8 @@ def main(argv: list[str] | None = None) -> None:
         with atomic_directory(args.models) as folder:
             for name, model in models.items():
                 shutil.copy(model.path, folder / f"{name}.keras")
+                if model.held_out is not None:
+                    write_csv(folder / f"{name}.csv", model.held_out)
         curves = {name: table for model in models.values() for name, table in model.curves.items()}
         for score in ("loss", "accuracy"):
             write_csv(args.plots / f"{score}.csv", curve_table(curves, score))

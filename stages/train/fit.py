@@ -15,7 +15,7 @@ from stages.lib.core.progress import progress
 from stages.lib.features.store import Features
 from stages.lib.model.backend import all_devices
 from stages.lib.model.batches import SegmentBatches
-from stages.lib.model.calibration import Calibration, calibrate, clip_probabilities
+from stages.lib.model.calibration import Calibration, apply_temperature, calibrate, clip_probabilities
 from stages.lib.model.metadata import DatasetMetadata, FeaturizeMetadata, ModelMetadata, TrainMetadata, WeightsMetadata
 from stages.lib.model.segments import Segmenter, SegmentParams, make_segmenter
 from stages.lib.split.folds import Split
@@ -23,7 +23,7 @@ from stages.lib.split.scaler import Scaler
 from stages.train.augment import AugmentParams, make_augmenter
 from stages.train.batches import TrainingBatches
 from stages.train.checkpoint import Checkpoint, Orphaned
-from stages.train.frozen import FrozenBatches, check_plain, compute_features, split_at_body
+from stages.train.frozen import BodyOutputs, FrozenBatches, check_plain, split_at_body
 from stages.train.networks import build_model, pretrained_variables
 from stages.train.optimizer import PLATEAU_EPOCHS, make_optimizer
 from stages.train.recipe import TrainParams
@@ -36,6 +36,8 @@ CURVES = {
     "val_accuracy": "validation/accuracy",
 }
 SEGMENTS_PER_BATCH = 128  # of predictions
+HELD_OUT_COLUMNS = ["clip", "fold", "source", "class", "predicted", "probability"]
+DECIMALS = 6  # of probabilities in tables
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,19 @@ def model_metadata(inputs: Inputs, split: Split, scaler: Scaler) -> ModelMetadat
 
 
 def train_model(
-    inputs: Inputs, metadata: ModelMetadata, scaler: Scaler, checkpoint_path: Path, live_path: Path
+    inputs: Inputs,
+    metadata: ModelMetadata,
+    scaler: Scaler,
+    bodies: BodyOutputs,
+    checkpoint_path: Path,
+    live_path: Path,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Fit a network, from pretrained weights or random ones, to the segments of the training folds by cross-entropy.
 
     The last weights, or their running mean, are the result. The test fold is not opened, the validation fold only
     watched. After each epoch all that is needed to go on is written to `checkpoint_path`, and where that file exists
-    training does go on from it, with the same result. DVCLive writes the scores into the folder `live_path`.
+    training does go on from it, with the same result. DVCLive writes the scores into the folder `live_path`. Where the
+    body is frozen, its outputs come from `bodies`, which networks on other folds of the same features share.
 
     Returns the model, which takes raw log-mel segments, (batch, n_frames, n_mels), and the curves: one
     row per epoch with `epoch`, `loss`, `accuracy`, `val_loss` and `val_accuracy`, the last two NaN without a validation
@@ -101,7 +109,7 @@ def train_model(
             scaler=scaler,
             pretrained=None if pretrained is None else pretrained.layers,
         )
-        fitted, training, validation = make_batches(inputs, metadata, segmenter, model)
+        fitted, training, validation = make_batches(inputs, metadata, segmenter, model, bodies)
         n_steps = params.epochs * len(training)
         # The optimizer belongs to a shell around the same layers, so that the model is saved without its state.
         trainer = keras.Model(fitted.inputs, fitted.outputs)
@@ -145,7 +153,7 @@ def train_model(
 
 
 def make_batches(
-    inputs: Inputs, metadata: ModelMetadata, segmenter: Segmenter, model: keras.Model
+    inputs: Inputs, metadata: ModelMetadata, segmenter: Segmenter, model: keras.Model, bodies: BodyOutputs
 ) -> tuple[keras.Model, TrainingBatches | FrozenBatches, SegmentBatches | tuple[np.ndarray, np.ndarray] | None]:
     """What is fitted, what it is fitted to, and what is watched: None without a validation fold.
 
@@ -153,9 +161,6 @@ def make_batches(
     """
     params, features, split = inputs.params, inputs.features, metadata.split
     balanced = params.class_weights == "balanced"
-    watched = None
-    if split.validation is not None:
-        watched = SegmentBatches(features, [split.validation], segmenter, batch_size=params.batch_size)
     if params.freeze == "none":
         training = TrainingBatches(
             features,
@@ -166,11 +171,16 @@ def make_batches(
             balanced=balanced,
             seed=params.seed,
         )
+        watched = None
+        if split.validation is not None:
+            watched = SegmentBatches(features, [split.validation], segmenter, batch_size=params.batch_size)
         return model, training, watched
-    frozen, head = split_at_body(model)
-    segments = SegmentBatches(features, split.train, segmenter, batch_size=params.batch_size, variants=True)
-    outputs = FrozenBatches(frozen, segments, batch_size=params.batch_size, balanced=balanced, seed=params.seed)
-    return head, outputs, None if watched is None else compute_features(frozen, watched)
+    body, head = split_at_body(model)
+    outputs = bodies.compute(body, split.train, segmenter, variants=True)
+    frozen = FrozenBatches(*outputs, batch_size=params.batch_size, balanced=balanced, seed=params.seed)
+    if split.validation is None:
+        return head, frozen, None
+    return head, frozen, bodies.compute(body, [split.validation], segmenter, variants=False)
 
 
 def check_freeze(params: TrainParams, augment: AugmentParams, pretrained: Pretrained | None) -> None:
@@ -189,12 +199,14 @@ class HeldOut:
     """What a model says of the clips of a fold that it was not trained on.
 
     `probabilities` are float32 of shape (n_segments, n_classes), before temperature, `clip_rows` (n_segments,) and
-    `class_ids` (n_clips,) as `stages.lib.model.calibration.calibrate` takes them.
+    `class_ids` (n_clips,) as `stages.lib.model.calibration.calibrate` takes them; `clips` are the rows of the features
+    index.
     """
 
     probabilities: np.ndarray
     clip_rows: np.ndarray
     class_ids: np.ndarray
+    clips: pd.DataFrame
     fold: int
 
 
@@ -202,7 +214,7 @@ def predict_fold(model: keras.Model, metadata: ModelMetadata, features: Features
     """Apply the model to all clips of a fold that it was not trained on."""
     batches = SegmentBatches(features, [fold], make_segmenter(metadata), batch_size=SEGMENTS_PER_BATCH)
     probabilities = model.predict(batches, verbose=0)
-    return HeldOut(probabilities, batches.segments["clip_row"].to_numpy(), batches.class_ids, fold)
+    return HeldOut(probabilities, batches.segments["clip_row"].to_numpy(), batches.class_ids, batches.clips, fold)
 
 
 def score_clips(held_out: Sequence[HeldOut]) -> dict[str, float]:
@@ -214,6 +226,19 @@ def score_clips(held_out: Sequence[HeldOut]) -> dict[str, float]:
         "validation_accuracy": float((of_clips.argmax(axis=1) == class_ids).mean()),
         "validation_log_loss": float(-np.log(np.maximum(of_truth, 1e-6)).mean()),
     }
+
+
+def table_of_clips(held_out: Sequence[HeldOut], classes: Sequence[str], temperature: float) -> pd.DataFrame:
+    """What was said of each clip of all folds: a row per clip with the columns `HELD_OUT_COLUMNS`.
+
+    `probability` is that of the class `predicted`, after the temperature.
+    """
+    tables = []
+    for part in held_out:
+        of_clips = clip_probabilities(apply_temperature(part.probabilities, temperature), part.clip_rows)
+        predicted = [classes[i] for i in of_clips.argmax(axis=1)]
+        tables.append(part.clips.assign(predicted=predicted, probability=of_clips.max(axis=1).round(DECIMALS)))
+    return pd.concat(tables).reindex(columns=HELD_OUT_COLUMNS)
 
 
 def calibrate_on(held_out: Sequence[HeldOut], classes: Sequence[str]) -> Calibration:
@@ -262,4 +287,4 @@ class EpochBar(keras.callbacks.Callback):
         scores = {"epoch": f"{epoch + 1}/{self.params['epochs']}", "accuracy": f"{logs['accuracy']:.3f}"}
         if "val_accuracy" in logs:
             scores["validation"] = f"{logs['val_accuracy']:.3f}"
-        self._bar.set_postfix(scores)
+        self._bar.set_postfix(scores, refresh=False)  # or each epoch, however short, were a line in a log

@@ -4,7 +4,10 @@ import keras
 import numpy as np
 
 from stages.lib.core.errors import ParamsError
+from stages.lib.core.progress import progress
+from stages.lib.features.store import Features
 from stages.lib.model.batches import SegmentBatches
+from stages.lib.model.segments import Segmenter
 from stages.train.augment import AugmentParams
 from stages.train.batches import class_weights, epoch_order
 from stages.train.networks import BODY
@@ -43,21 +46,53 @@ def _chain(layers: list[keras.Layer], shape: tuple[int | None, ...]) -> keras.Mo
     return keras.Model(inputs, x)
 
 
-class FrozenBatches(keras.utils.PyDataset):
-    """The outputs of a frozen body for all segments of `batches`, computed once, in a new order every epoch.
+class BodyOutputs:
+    """What a frozen body makes of the segments of each fold, computed when it is first asked for, and once.
 
-    Variants that featurize made of clips are clips like the others. With the same seed the order is that of
-    `stages.train.batches.TrainingBatches`.
+    Networks that differ only in the folds that they are trained on share it. Variants that featurize made of clips are
+    clips like the others, in training.
     """
 
-    def __init__(
-        self, body: keras.Model, batches: SegmentBatches, *, batch_size: int, balanced: bool, seed: int
-    ) -> None:
-        """Compute. With `balanced` each class weighs the same, else each segment."""
+    def __init__(self, features: Features, *, batch_size: int) -> None:
+        """Take the features; nothing is computed yet."""
+        self._features, self._batch_size = features, batch_size
+        self._found: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}  # by fold and length
+
+    def compute(
+        self, body: keras.Model, folds: list[int], segmenter: Segmenter, *, variants: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The outputs for all segments of the folds, float32 (n, n_features), and their one-hot targets."""
+        for fold in folds:
+            if (fold, segmenter.length) not in self._found:
+                self._found[fold, segmenter.length] = self._compute(body, fold, segmenter)
+        parts = [self._found[fold, segmenter.length] for fold in folds]
+        outputs, targets, is_variant = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        keep = slice(None) if variants else ~is_variant
+        return outputs[keep], targets[keep]
+
+    def _compute(self, body: keras.Model, fold: int, segmenter: Segmenter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        batches = SegmentBatches(self._features, [fold], segmenter, batch_size=self._batch_size, variants=True)
+        desc = f"frozen layers, fold {fold}"
+        shown = progress(range(len(batches)), total=len(batches), desc=desc, unit="batches")
+        segments_and_targets = (batches[i] for i in shown)
+        parts = [(body.predict_on_batch(segments), targets) for segments, targets in segments_and_targets]
+        outputs, targets = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        is_variant = (batches.clips["variant"] != "").to_numpy()[batches.segments["clip_row"]]
+        return outputs.astype(np.float32), targets, is_variant
+
+
+class FrozenBatches(keras.utils.PyDataset):
+    """Outputs of a frozen body, (n, n_features), with their one-hot targets, in a new order every epoch.
+
+    With the same seed the order is that of `stages.train.batches.TrainingBatches`.
+    """
+
+    def __init__(self, outputs: np.ndarray, targets: np.ndarray, *, batch_size: int, balanced: bool, seed: int) -> None:
+        """Take both. With `balanced` each class weighs the same, else each segment."""
         super().__init__()
-        self.inputs, self.targets = compute_features(body, batches)
-        weights = class_weights(self.targets.argmax(axis=1), batches.n_classes, balanced=balanced)
-        self._weights = self.targets @ weights
+        self.inputs, self.targets = outputs, targets
+        weights = class_weights(targets.argmax(axis=1), targets.shape[1], balanced=balanced)
+        self._weights = targets @ weights
         self._batch_size, self._seed = batch_size, seed
         self.start_epoch(0)
 
@@ -77,11 +112,3 @@ class FrozenBatches(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Go on to the next epoch."""
         self.start_epoch(self._epoch + 1)
-
-
-def compute_features(body: keras.Model, batches: SegmentBatches) -> tuple[np.ndarray, np.ndarray]:
-    """The outputs of a frozen body for all segments in their order, float32 (n, n_features), and their targets."""
-    segments_and_targets = (batches[i] for i in range(len(batches)))
-    parts = [(body.predict_on_batch(segments), targets) for segments, targets in segments_and_targets]
-    features, targets = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return features.astype(np.float32), targets

@@ -14,7 +14,16 @@ from stages.lib.model.calibration import Calibration
 from stages.lib.split.folds import Split, hold_out
 from stages.lib.split.scaler import Scaler
 from stages.train.checkpoint import digest, locked
-from stages.train.fit import Inputs, calibrate_on, model_metadata, predict_fold, score_clips, train_model
+from stages.train.fit import (
+    Inputs,
+    calibrate_on,
+    model_metadata,
+    predict_fold,
+    score_clips,
+    table_of_clips,
+    train_model,
+)
+from stages.train.frozen import BodyOutputs
 from stages.train.recipe import TrainParams
 
 
@@ -23,12 +32,14 @@ class SplitModel:
     """A trained model: its file, and what training it left.
 
     `curves` are those of `stages.train.fit.train_model` by the name of each network that was trained for it, `scores`
-    those of `stages.train.fit.score_clips`, None without a fold that was held out, `folders` its work in progress.
+    those of `stages.train.fit.score_clips` and `held_out` the table of `stages.train.fit.table_of_clips`, both None
+    without a fold that was held out, `folders` its work in progress.
     """
 
     path: Path
     curves: dict[str, pd.DataFrame]
     scores: dict[str, float] | None
+    held_out: pd.DataFrame | None
     folders: list[Path]
 
 
@@ -41,13 +52,16 @@ def train_split(inputs: Inputs, split: Split, scaler_path: Path, checkpoints: Pa
     """
     scaler = read_scaler(scaler_path, inputs.features)
     curves, held_out, folders = {}, [], []
+    bodies = BodyOutputs(inputs.features, batch_size=inputs.params.batch_size)
     for part in [*hold_out(split, inputs.params.calibration_folds), split]:
         metadata = model_metadata(inputs, part, scaler)
         files = [scaler_path, Path(inputs.params.weights), *input_files(inputs.features, part)]
         folder = checkpoints / digest(metadata.model_dump(), files)
         folders.append(folder)
         locks.enter_context(locked(folder))
-        model, curves[part.name] = train_model(inputs, metadata, scaler, folder / "checkpoint.npz", folder / "live")
+        model, curves[part.name] = train_model(
+            inputs, metadata, scaler, bodies, folder / "checkpoint.npz", folder / "live"
+        )
         print(closing_line(part, inputs.params, model.count_params(), curves[part.name]))
         if part.validation is not None:
             held_out.append(predict_fold(model, metadata, inputs.features, part.validation))
@@ -56,7 +70,10 @@ def train_split(inputs: Inputs, split: Split, scaler_path: Path, checkpoints: Pa
         print(remark)
     path = folder / "model.keras"
     save_model(path, model, metadata.model_copy(update={"calibration": calibration}))
-    return SplitModel(path, curves, score_clips(held_out) if held_out else None, folders)
+    if calibration is None:
+        return SplitModel(path, curves, None, None, folders)
+    table = table_of_clips(held_out, inputs.features.classes, calibration.temperature)
+    return SplitModel(path, curves, score_clips(held_out), table, folders)
 
 
 def read_scaler(path: Path, features: Features) -> Scaler:

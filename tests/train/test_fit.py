@@ -156,7 +156,8 @@ def test_a_model_on_everything_is_calibrated_by_models_that_leave_out_a_fold(
     assert read_metadata(without / "models/all.keras").calibration is None
     weights = []
     for folder in (with_it, without):
-        assert [path.name for path in (folder / "models").iterdir()] == ["all.keras"]
+        tables = ["all.csv"] if folder == with_it else []
+        assert sorted(path.name for path in (folder / "models").iterdir()) == [*tables, "all.keras"]
         assert not list((folder / "checkpoints").iterdir())
         with zipfile.ZipFile(folder / "models/all.keras") as archive:
             weights.append(archive.read("model.weights.h5"))
@@ -164,6 +165,15 @@ def test_a_model_on_everything_is_calibrated_by_models_that_leave_out_a_fold(
     assert set(pd.read_csv(with_it / "plots/loss.csv")["model"]) == {"all", "all_without_2", "all_without_3"}
     assert set(read_json(with_it / "train.json")) == {"validation_accuracy", "validation_log_loss"}
     assert read_json(without / "train.json") == {}
+    clips = pd.read_csv(with_it / "models/all.csv")
+    assert list(clips.columns) == ["clip", "fold", "source", "class", "predicted", "probability"]
+    of_folds = open_features(tone_features).clips([2, 3])
+    assert list(zip(clips["clip"], clips["fold"], strict=True)) == list(
+        zip(of_folds["clip"], of_folds["fold"], strict=True)
+    )
+    right = clips["predicted"] == clips["class"]
+    assert right.mean() == pytest.approx(read_json(with_it / "train.json")["validation_accuracy"], abs=1e-6)
+    assert clips["probability"].between(1 / len(TONES_HZ), 1).all()
     assert "all: not calibrated, since train.calibration_folds is 0" in capsys.readouterr().out
 
 

@@ -123,6 +123,23 @@ def test_frozen_layers_stay_as_they_came_and_the_head_learns(run, pretrained_par
     assert validation["validation_accuracy"] > 0.9
 
 
+def test_the_frozen_layers_see_each_segment_once_whatever_is_left_out_in_turn(run, pretrained_params, monkeypatch):
+    """A model on everything that is calibrated on three folds is four trainings."""
+    from stages.train.frozen import BodyOutputs
+
+    computed, compute = [], BodyOutputs._compute
+    monkeypatch.setattr(
+        BodyOutputs,
+        "_compute",
+        lambda self, body, fold, *rest: computed.append(fold) or compute(self, body, fold, *rest),
+    )
+    params = with_params(pretrained_params, PLAIN, freeze="body", calibration_folds=3) | {
+        "split": {"test_folds": [], "validation": "none"}
+    }
+    run(params)
+    assert sorted(computed) == [1, 2, 3]
+
+
 def test_training_on_features_computed_once_is_training_with_a_frozen_body(
     keras, run, pretrained_params, weights_file, tone_features
 ):
