@@ -59,9 +59,7 @@ def plot_mel() -> Figure:
     hz = np.linspace(0, FMAX, 500)
     left.plot(hz, hz_to_mel(hz, "slaney") / hz_to_mel(FMAX, "slaney") * 100, color=INK)
     left.set(xlabel="frequency (Hz)", ylabel="share of the bands (%)", title="half of the bands lie below 1.7 kHz")
-    filters = mel_filters(
-        sr=SR, n_fft=N_FFT, n_mels=N_MELS, fmin=0.0, fmax=FMAX, mel_scale="slaney", mel_norm="slaney"
-    ).toarray()
+    filters = mel_filters(sr=SR, n_fft=N_FFT, n_mels=N_MELS, fmin=0.0, fmax=FMAX, mel_scale="slaney", mel_norm="slaney")
     edges = mel_edges(N_MELS, 0.0, FMAX, "slaney")
     for band in range(0, N_MELS, 10):
         at = np.flatnonzero(filters[band])

@@ -10,10 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import filelock
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
 from stages.lib.core.errors import DataError, EarError, SourceError, one_line
 
 if TYPE_CHECKING:
@@ -39,6 +35,8 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises `EarError` where another process is writing the same folder: killing `dvc` leaves the stage that it started
     running, and a second one must not mix its files with those of the first.
     """
+    import filelock  # takes as long to import as NumPy, which a command that makes no folder need not wait
+
     path.parent.mkdir(parents=True, exist_ok=True)
     tmp_path, backup = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old.part")
     name = hashlib.md5(str(path.resolve()).encode()).hexdigest()
@@ -84,6 +82,9 @@ def read_yaml(path: Path, *, error: type[EarError], advice: str) -> Any:
     Raises `error` with one line: where the file cannot be read it ends with `advice`; where it is not YAML, or holds a
     key twice, it names the line.
     """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
     try:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as found:

@@ -5,7 +5,6 @@ librosa takes as long as the features of a thousand clips.
 """
 
 import numpy as np
-import scipy.sparse
 
 # Slaney, Auditory Toolbox (1998): linear up to 1 kHz, logarithmic above.
 HZ_PER_MEL = 200 / 3
@@ -51,8 +50,8 @@ def band_at(frequencies: np.ndarray | float, *, n_mels: int, fmin: float, fmax: 
 
 def mel_filters(
     *, sr: int, n_fft: int, n_mels: int, fmin: float, fmax: float, mel_scale: str, mel_norm: str
-) -> scipy.sparse.csr_array:
-    """Triangles over the bins of an FFT, float32, sparse, of shape (n_mels, 1 + n_fft // 2); `sr` and `f*` in Hz.
+) -> np.ndarray:
+    """Triangles over the bins of an FFT, float32 of shape (n_mels, 1 + n_fft // 2); `sr` and `f*` in Hz.
 
     With `mel_norm` slaney each has unit area (in Hz), with none the peak 1. A band so narrow that no bin falls into it
     is empty, see `empty_bands`.
@@ -64,9 +63,9 @@ def mel_filters(
     filters = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
     if mel_norm == "slaney":
         filters *= (2.0 / (edges[2:] - edges[:-2]))[:, None]
-    return scipy.sparse.csr_array(filters)  # a band covers few of the bins: 1 % of the products remain
+    return filters
 
 
-def empty_bands(filters: scipy.sparse.csr_array) -> list[int]:
+def empty_bands(filters: np.ndarray) -> list[int]:
     """The bands into which no bin of the FFT falls: they are at the floor for every sound."""
-    return np.flatnonzero(np.diff(filters.indptr) == 0).tolist()
+    return np.flatnonzero(~filters.any(axis=1)).tolist()

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pydantic
-import scipy.fft
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from stages.lib.core.params import section
@@ -172,12 +171,17 @@ class FeaturizeParams:
 class Featurizer:
     """The transform from samples to features for one set of parameters.
 
-    `window` is float32 of shape (win_length,), `filters` sparse of shape (n_mels, n_bins), n_bins = 1 + n_fft // 2.
+    `window` is float32 of shape (win_length,), `filters` of shape (n_mels, n_bins), n_bins = 1 + n_fft // 2.
     `level` gives the greatest A-weighted level in dB of what `magnitudes` gives, see `stages.lib.frontend.loudness`.
     """
 
-    def __init__(self, params: FeaturizeParams) -> None:
-        """Compute all that does not depend on the samples."""
+    def __init__(self, params: FeaturizeParams, *, numpy_only: bool = False) -> None:
+        """Compute all that does not depend on the samples.
+
+        SciPy computes many frames three times as fast as NumPy, and takes most of a second to import. With `numpy_only`
+        it is not used: for a command that should start at once, on a few frames at a time. Features then differ in
+        their last digits.
+        """
         p = self.params = params
         self.window = WINDOWS[p.window](p.win_length + 1)[:-1].astype(np.float32)  # periodic, not symmetric
         self.filters = mel_filters(
@@ -190,6 +194,10 @@ class Featurizer:
             mel_norm=p.mel_norm,
         )
         self.level = LevelMeter(sr=p.sr, window=self.window, n_fft=p.n_fft, hop_length=p.hop_length)
+        self._rfft: Callable[..., np.ndarray] = np.fft.rfft
+        self._bands: Any = self.filters
+        if not numpy_only:
+            self._rfft, self._bands = _with_scipy(self.filters)
         self._cepstrum = None if p.n_mfcc is None else cepstrum_matrix(p.n_mels, p.n_mfcc, p.lifter)
 
     @property
@@ -213,7 +221,7 @@ class Featurizer:
         if len(y) < p.win_length:
             y = np.pad(y, (0, p.win_length - len(y)))
         frames = np.lib.stride_tricks.sliding_window_view(y, p.win_length)[:: p.hop_length]  # [n_frames, win_length]
-        return np.abs(scipy.fft.rfft(frames * self.window, n=p.n_fft))
+        return np.abs(self._rfft(frames * self.window, n=p.n_fft))
 
     def from_magnitudes(self, magnitudes: np.ndarray, memory: "PcenMemory | None" = None) -> np.ndarray:
         """The features of what `magnitudes` gives, which is left as it is; float32 of shape (n_frames, n_features).
@@ -222,7 +230,7 @@ class Featurizer:
         """
         p = self.params
         spectra = np.square(magnitudes) if p.power == 2 else magnitudes
-        mel = self.filters @ spectra.T  # [n_mels, n_frames]
+        mel = self._bands @ spectra.T  # [n_mels, n_frames]
         if p.pcen is not None:
             mel = pcen(mel, p.pcen, frame_rate=p.sr / p.hop_length, memory=memory)
         else:
@@ -231,6 +239,14 @@ class Featurizer:
             if p.compression == "db":
                 mel *= np.float32(20 / p.power / np.log(10))
         return (mel if self._cepstrum is None else self._cepstrum @ mel).T
+
+
+def _with_scipy(filters: np.ndarray) -> tuple[Callable[..., np.ndarray], Any]:
+    """SciPy's FFT, and the filters sparse: a band covers few of the bins, so 1 % of the products remain."""
+    import scipy.fft
+    import scipy.sparse
+
+    return scipy.fft.rfft, scipy.sparse.csr_array(filters)
 
 
 @dataclass
@@ -268,7 +284,9 @@ def cepstrum_matrix(n_mels: int, n_mfcc: int, lifter: float | None) -> np.ndarra
     Returns float32 of shape (n_mfcc, n_mels). The lifter L weights coefficient i with 1 + L / 2 * sin(pi * (i + 1) / L)
     (Juang, Rabiner, Wilpon 1987).
     """
-    matrix = scipy.fft.dct(np.eye(n_mels), type=2, norm="ortho", axis=0)[:n_mfcc]
+    k, band = np.ogrid[:n_mfcc, :n_mels]
+    matrix = np.sqrt(2 / n_mels) * np.cos(np.pi * k * (2 * band + 1) / (2 * n_mels))
+    matrix[0] /= np.sqrt(2)
     if lifter is not None:
         matrix *= (1 + lifter / 2 * np.sin(np.pi * np.arange(1, n_mfcc + 1) / lifter))[:, None]
     return matrix.astype(np.float32)

@@ -238,7 +238,7 @@ def make_featurizer(model: Model) -> Featurizer:
     except pydantic.ValidationError as error:
         problems = describe_errors(error, within="featurize", see="the comments in params.yaml")
         raise ModelError(f"{model.path}: its metadata is wrong: {problems}; run 'dvc repro train'") from None
-    featurizer = Featurizer(params)
+    featurizer = Featurizer(params, numpy_only=True)
     for name, said, found in (
         ("kind", metadata.kind, params.kind),
         ("numbers per frame", model.n_features, params.n_features),
