@@ -11,8 +11,8 @@ from pathlib import Path
 
 from stages.commands.dvc import dvc
 from stages.lib.core.errors import run
-from stages.lib.core.files import atomic_write
-from stages.lib.download import cache_folder, download
+from stages.lib.core.files import atomic_write, cache_folder
+from stages.lib.download import download
 
 # As dvc_render names them in its pages; a test holds them to that. The hashes are of build/<name>.min.js.
 PACKAGES = {

@@ -11,9 +11,9 @@ from stages.fetch.archives import check_archive, is_archive, unpack
 from stages.fetch.sources import Source, read_source
 from stages.fetch.synthetic.dataset import render_sample
 from stages.lib.core.errors import SourceError
-from stages.lib.core.files import check_space
+from stages.lib.core.files import cache_folder, check_space
 from stages.lib.core.progress import progress
-from stages.lib.download import cache_folder, download
+from stages.lib.download import download
 
 
 def choose_source(path: Path, sources: Path, raw: Path, dataset: str) -> Source:

@@ -36,11 +36,6 @@ class _Refused(Exception):
     """What arrived is not the file, and a retry would not change that."""
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: `EAR_CACHE`, or the user's cache folder."""
-    return Path(os.environ.get("EAR_CACHE") or pooch.os_cache("urban-ear")).expanduser()
-
-
 def download(
     address: str,
     folder: Path,

@@ -15,9 +15,9 @@ import pydantic
 from pydantic import Field
 
 from stages.lib.core.errors import DataError, ModelError, ParamsError
-from stages.lib.core.files import atomic_write, read_yaml
+from stages.lib.core.files import atomic_write, cache_folder, read_yaml
 from stages.lib.core.validation import describe_errors
-from stages.lib.download import cache_folder, describe_content, download, hash_like
+from stages.lib.download import describe_content, download, hash_like
 from stages.train.litert import read_litert
 
 NONE = Path("data/weights/none.yaml")  # for messages

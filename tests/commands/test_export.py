@@ -2,23 +2,42 @@
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
+import zipfile
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import yaml
 
+from helpers.front_ends import GRID, PCEN, STUDY
 from helpers.metadata import make_metadata
 from helpers.repository import ROOT
+from helpers.tiny_network import TINY, register_tiny_network
+from helpers.tone_model import tone_metadata
 from stages.commands.export import __main__ as export
+from stages.commands.export import agreement
+from stages.commands.export.converters import USE_KEY
+from stages.fetch.synthetic.clips import write_source
+from stages.fetch.synthetic.dataset import plan, sample_settings
+from stages.lib.audio import load_mono
 from stages.lib.core.errors import ModelError
-from stages.lib.inference.runtime import ONNX_KEY, open_model
+from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer
+from stages.lib.inference.events import EventSettings
+from stages.lib.inference.runtime import METADATA_KEY, ONNX_VERSION, open_model
+from stages.lib.inference.streaming import StreamingClassifier
 from stages.lib.model.archive import read_metadata, save_model
 from stages.lib.model.backend import start_backend
+from stages.lib.model.calibration import apply_temperature
 from stages.lib.split.scaler import Scaler
 
-N_FRAMES, N_MELS, CLASSES = 38, 20, ["dog", "horn", "jack"]
+N_FRAMES, N_MELS, CLASSES = 36, 20, ["dog", "horn", "jack"]
+N_SAMPLES = 256 + 35 * 128
 NETWORKS = ["cp_resnet", "dcase2016", "yamnet"]
 TOLERANCE = 1e-4
 WITHOUT = """
@@ -36,8 +55,9 @@ from pathlib import Path
 import numpy as np
 from stages.lib.inference.runtime import open_model
 model = open_model(Path(sys.argv[1]))
-np.save(sys.argv[3], model.score(np.load(sys.argv[2])))
+np.save(sys.argv[3], model.predict(np.load(sys.argv[2])))
 """
+TEMPERATURE = 1.25
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +96,7 @@ def metadata_of(name):
         featurize={"n_mels": N_MELS},
         scaler_mean=[-7.0] * N_MELS,
         segment={"duration_s": 0.6, "overlap_s": 0.3},
-        calibration={"temperature": 1.25},
+        calibration={"temperature": TEMPERATURE},
         train={"model": name},
         of_a_later_version={"a": 1},
     )
@@ -96,6 +116,11 @@ def exported(keras, tmp_path_factory):
     return found
 
 
+def probabilities_of(model, segments):
+    """What users see of a network of Keras."""
+    return apply_temperature(model.predict(segments, verbose=0), TEMPERATURE)
+
+
 @pytest.fixture(scope="module")
 def segments():
     return np.random.default_rng(1).normal(-7, 3, (9, N_FRAMES, N_MELS)).astype(np.float32)
@@ -110,31 +135,61 @@ def run_without(blocked, code, *arguments):
 def test_onnxruntime_alone_gives_the_same(exported, segments, tmp_path, name):
     """No Keras, no backend of it, not even pandas, in a process of its own."""
     np.save(tmp_path / "in.npy", segments)
-    blocked = ["tensorflow", "keras", "jax", "torch", "pandas", "onnx", "tf2onnx", "sklearn", "matplotlib"]
+    blocked = ["tensorflow", "keras", "jax", "torch", "pandas", "onnx", "tf2onnx", "sklearn", "matplotlib", "scipy"]
     done = run_without(blocked, SCORE, exported[name]["onnx"], tmp_path / "in.npy", tmp_path / "out.npy")
     assert done.returncode == 0, done.stderr
-    expected = exported[name]["model"].predict(segments, verbose=0)
+    expected = probabilities_of(exported[name]["model"], segments)
     assert np.ptp(expected, axis=0).max() > 10 * TOLERANCE  # the segments do differ
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def sounds():
+    return agreement.make_sounds(N_SAMPLES, 8000)
+
+
+def featurizer_of(metadata):
+    return Featurizer(FeaturizeParams(**metadata.featurize.model_dump()))
+
+
+def of_sounds(model, sounds):
+    featurizer = featurizer_of(metadata_of("any"))
+    return probabilities_of(model, np.stack([featurizer(y) for y in sounds]))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_onnxruntime_gives_the_same_from_samples(exported, sounds, name):
+    found = run_onnx(exported[name]["onnx"], samples=sounds)
+    expected = of_sounds(exported[name]["model"], sounds)
+    assert np.ptp(expected, axis=0).max() > 10 * TOLERANCE
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
+
+
+def run_onnx(path, **inputs):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    (found,) = onnxruntime.InferenceSession(path, options).run(["probabilities"], inputs)
+    return found
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_batch_may_have_any_size(exported, segments, name):
     model = open_model(exported[name]["onnx"])
-    whole, alone = model.score(segments), np.concatenate([model.score(s[np.newaxis]) for s in segments])
-    assert (whole.dtype, whole.shape) == (np.float32, (9, len(CLASSES)))
+    whole, alone = model.predict(segments), np.concatenate([model.predict(s[np.newaxis]) for s in segments])
+    assert (whole.dtype, whole.shape) == (np.float64, (9, len(CLASSES)))
     np.testing.assert_allclose(whole, alone, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 @pytest.mark.parametrize("name", NETWORKS)
-def test_litert_gives_the_same(exported, segments, name):
+def test_litert_gives_the_same_from_samples(exported, sounds, name):
     import tensorflow
 
     runner = tensorflow.lite.Interpreter(str(exported[name]["tflite"])).get_signature_runner()
-    (found,) = runner(log_mel=segments).values()
-    expected = exported[name]["model"].predict(segments, verbose=0)
-    np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
+    (found,) = runner(samples=sounds).values()
+    np.testing.assert_allclose(found, of_sounds(exported[name]["model"], sounds), atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -154,7 +209,11 @@ def test_the_ends_of_the_onnx_file_are_named(exported, name):
         end.name: [dim.dim_param or dim.dim_value for dim in end.type.tensor_type.shape.dim]
         for end in (*graph.input, *graph.output)
     }
-    assert ends == {"log_mel": ["batch", N_FRAMES, N_MELS], "probabilities": ["batch", len(CLASSES)]}
+    assert ends == {
+        "samples": ["batch of samples", N_SAMPLES],
+        "features": ["batch of features", N_FRAMES, N_MELS],
+        "probabilities": ["batch of probabilities", len(CLASSES)],
+    }
 
 
 def test_a_network_of_mixed_precision_is_exported_in_full(keras, segments, tmp_path):
@@ -167,8 +226,8 @@ def test_a_network_of_mixed_precision_is_exported_in_full(keras, segments, tmp_p
     full.set_weights(mixed.get_weights())
     save_model(tmp_path / "mixed.keras", mixed, metadata_of("mixed"))
     export.main([f"--model={tmp_path / 'mixed.keras'}", f"--out={tmp_path / 'mixed.onnx'}"])
-    found = open_model(tmp_path / "mixed.onnx").score(segments)
-    np.testing.assert_allclose(found, full.predict(segments, verbose=0), atol=TOLERANCE, rtol=0)
+    found = open_model(tmp_path / "mixed.onnx").predict(segments)
+    np.testing.assert_allclose(found, probabilities_of(full, segments), atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.weekly
@@ -176,8 +235,8 @@ def test_the_largest_network_is_exported_too(keras, segments, tmp_path):
     model = make_model(keras, "inception_resnet_v2")
     save_model(tmp_path / "large.keras", model, metadata_of("large"))
     export.main([f"--model={tmp_path / 'large.keras'}", f"--out={tmp_path / 'large.onnx'}"])
-    found = open_model(tmp_path / "large.onnx").score(segments)
-    np.testing.assert_allclose(found, model.predict(segments, verbose=0), atol=TOLERANCE, rtol=0)
+    found = open_model(tmp_path / "large.onnx").predict(segments)
+    np.testing.assert_allclose(found, probabilities_of(model, segments), atol=TOLERANCE, rtol=0)
 
 
 def change_onnx(source, target, change):
@@ -192,9 +251,14 @@ def without_metadata(model):
     del model.metadata_props[:]
 
 
+def metadata_property(model):
+    (found,) = (prop for prop in model.metadata_props if prop.key == METADATA_KEY)
+    return found
+
+
 def change_properties(model, **changes):
-    values = json.loads(model.metadata_props[0].value)
-    model.metadata_props[0].value = json.dumps(values | changes)
+    found = metadata_property(model)
+    found.value = json.dumps(json.loads(found.value) | changes)
 
 
 def with_newer_metadata(model):
@@ -202,7 +266,12 @@ def with_newer_metadata(model):
 
 
 def with_broken_metadata(model):
-    model.metadata_props[0].value = "{"
+    metadata_property(model).value = "{"
+
+
+def of_another_version(model):
+    assert model.model_version == ONNX_VERSION
+    model.model_version = 0
 
 
 def with_newer_opset(model):
@@ -210,7 +279,6 @@ def with_newer_opset(model):
 
 
 def with_fewer_classes(model):
-    assert model.metadata_props[0].key == ONNX_KEY
     change_properties(model, classes=["dog"])
 
 
@@ -228,6 +296,10 @@ REFUSED = {
         r"x\.onnx: not a model of this pipeline; make one with 'stages\.commands\.export'",
     ),
     "broken metadata": (with_broken_metadata, r"x\.onnx: its metadata is not a JSON object; export"),
+    "version 0.2": (
+        of_another_version,
+        r"x\.onnx: exported in version 0 of the format, this code reads 1; export the model again",
+    ),
     "newer opset": (
         with_newer_opset,
         r"x\.onnx: onnxruntime cannot load it \(.*Opset 999 is.*\); export the model again",
@@ -235,7 +307,7 @@ REFUSED = {
     "other classes": (with_fewer_classes, r"x\.onnx: has outputs \(3,\) for 1 classes"),
     "other bands": (
         with_fewer_bands,
-        r"x\.onnx: expects segments of shape \(38, 20\), its metadata says 1 numbers per frame",
+        r"x\.onnx: expects segments of shape \(36, 20\), its metadata says 1 numbers per frame",
     ),
 }
 
@@ -293,3 +365,141 @@ def test_the_model_of_the_workspace_is_the_default(exported, tmp_path, monkeypat
     export.main([])
     assert open_model(tmp_path / "exports/all.onnx").metadata == metadata_of("cp_resnet")
     assert re.fullmatch(r"export: data/models/all\.keras as exports/all\.onnx, 1\.\d MB\n", capsys.readouterr().out)
+
+
+def test_what_is_left_to_the_program_that_uses_it_comes_along(exported):
+    import onnx
+
+    properties = {prop.key: prop.value for prop in onnx.load(exported["cp_resnet"]["onnx"]).metadata_props}
+    assert set(properties) == {METADATA_KEY, USE_KEY}
+    with zipfile.ZipFile(exported["cp_resnet"]["tflite"]) as archive:
+        assert archive.read(f"{USE_KEY}.json").decode() == properties[USE_KEY]
+    assert json.loads(properties[USE_KEY]) == {
+        "sample_rate_hz": 8000,
+        "n_samples": N_SAMPLES,
+        "step_samples": 18 * 128,  # half of a segment, which is less than half a second
+        "events": asdict(EventSettings()),
+    }
+
+
+FRONT_ENDS = GRID | {
+    "db": {"compression": "db", "log_offset": 1e-6},
+    "db of power": {"compression": "db", "power": 2, "log_offset": 1e-10},
+    "mfcc": {"n_mels": 40, "n_mfcc": 13},
+    "mfcc, lifter": {"n_mels": 40, "n_mfcc": 20, "lifter": 22.0, "compression": "db"},
+}
+
+
+@pytest.mark.parametrize("changed", FRONT_ENDS.values(), ids=FRONT_ENDS)
+def test_the_front_end_gives_the_features_of_the_pipeline(keras, changed):
+    from stages.commands.export.front_end import FrontEnd
+
+    params, n = replace(STUDY, **changed), 7
+    featurizer = Featurizer(params)
+    sounds = agreement.make_sounds(params.win_length + (n - 1) * params.hop_length, params.sr)
+    found = np.asarray(FrontEnd(featurizer, n)(sounds))
+    expected = np.stack([featurizer(y) for y in sounds])
+    assert found.shape == expected.shape == (len(sounds), n, params.n_features)
+    if params.n_mfcc is None:  # as loud as the sound itself, since its softest bands hold what rounding leaves
+        scale = np.log(10) * params.power / 20 if params.compression == "db" else 1
+        found, expected = (np.exp(np.float64(x) * scale) for x in (found, expected))
+        loudest = expected.max(axis=(1, 2), keepdims=True)
+        np.testing.assert_array_less(np.abs(found - expected) / loudest, 1e-5)
+    else:
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=0.05)
+
+
+@pytest.mark.parametrize("n_fft", [1, 2, 3, 8, 1001, 1168, 1301])
+def test_the_two_step_dft_is_that_of_numpy(keras, n_fft):
+    from stages.commands.export.front_end import dft
+
+    frames = np.random.default_rng(0).standard_normal((2, 3, max(1, n_fft - 1))).astype(np.float32)
+    real, imaginary = dft(frames, n_fft)
+    expected = np.fft.rfft(frames.astype(np.float64), n=n_fft)
+    np.testing.assert_allclose(np.asarray(real) + 1j * np.asarray(imaginary), expected, atol=1e-6 * n_fft**0.5 * 5)
+
+
+def script_of_the_page():
+    (found,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/export.md").read_text(), re.DOTALL | re.MULTILINE)
+    return found
+
+
+def recordings(folder):
+    """Clips of the synthetic sample, and some of ESC-10 where they are here, at 8 kHz."""
+    settings = sample_settings(yaml.safe_load((ROOT / "data/sources/sample.yaml").read_text())["render"])
+    (folder / "audio/fold1").mkdir(parents=True)
+    for source in plan(settings)[:3]:
+        write_source((folder, source))
+    paths = sorted((folder / "audio").rglob("*.*"))
+    if real := os.environ.get("EAR_REAL_DATA"):
+        paths += sorted((Path(real) / "ESC-10/audio").glob("*.ogg"))[::80]
+    for i, path in enumerate(paths):
+        soundfile.write(folder / f"{i}.wav", load_mono(path, 8000), 8000, subtype="FLOAT")
+    return sorted(folder.glob("*.wav"))
+
+
+def test_the_script_of_the_page_gives_what_predict_gives_without_this_repository(exported, tmp_path):
+    model, n_compared = open_model(exported["cp_resnet"]["keras"]), 0
+    for path in recordings(tmp_path):
+        command = [sys.executable, "-I", "-c", script_of_the_page(), str(exported["cp_resnet"]["onnx"]), str(path)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        expected = segments_of_predict(model, path)
+        if not expected:
+            continue  # shorter than a segment
+        assert [segment["start_s"] for segment in found] == pytest.approx([start_s for start_s, _ in expected])
+        for segment, (_, probabilities) in zip(found, expected, strict=True):
+            assert list(segment["probabilities"]) == CLASSES
+            np.testing.assert_allclose(list(segment["probabilities"].values()), probabilities, atol=TOLERANCE, rtol=0)
+            n_compared += 1
+    assert n_compared > 20
+
+
+def segments_of_predict(model, path):
+    """Starts in seconds and probabilities of the segments on the grid, as the predict command scores them live."""
+    y = load_mono(path, 8000)[:, np.newaxis]
+    classifier, found = StreamingClassifier(model, 8000, batch_size=1), []
+    for start in range(0, len(y), 100):
+        classifier.push(y[start : start + 100])
+        newest = classifier.newest
+        if newest is not None and (not found or newest is not found[-1]):
+            found.append(newest)
+    return [(segment.end_s - N_SAMPLES / 8000, segment.probabilities) for segment in found]
+
+
+def test_the_script_of_the_page_names_the_rate_that_it_needs(exported, tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(44100), 44100)
+    command = [sys.executable, "-I", "-c", script_of_the_page(), exported["cp_resnet"]["onnx"], tmp_path / "a.wav"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path / 'a.wav'}: has 44100 Hz, resample it to 8000 Hz\n"
+
+
+def test_a_file_that_computes_something_else_is_not_written(exported, keras, tmp_path, monkeypatch):
+    other = make_model(keras, "cp_resnet")
+    other.set_weights([w + 0.1 for w in other.get_weights()])
+    monkeypatch.setattr(export, "load_model", lambda path: other)
+    content = exported["cp_resnet"]["onnx"].read_bytes()
+    monkeypatch.setattr("stages.commands.export.converters.to_onnx", lambda *arguments: content)
+    with pytest.raises(ModelError, match=r"the ONNX file differs from the network by \S+ in a probability"):
+        export.main([f"--model={exported['cp_resnet']['keras']}", f"--out={tmp_path / 'x.onnx'}"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_on_pcen_takes_features(keras, tmp_path, capsys):
+    featurize = {"compression": "pcen", "log_offset": None, "pcen": asdict(PCEN)}
+    metadata = tone_metadata(**featurize)
+    scaler = Scaler(np.zeros(16, np.float32), np.ones(16, np.float32))
+    register_tiny_network()
+    from stages.train.networks import build_model
+
+    model = build_model(TINY, n_frames=30, n_classes=3, scaler=scaler)
+    save_model(tmp_path / "a.keras", model, metadata)
+    segments = np.random.default_rng(0).random((5, 30, 16), np.float32)
+    export.main([f"--model={tmp_path / 'a.keras'}", f"--out={tmp_path / 'a.onnx'}"])
+    assert "it takes features, not samples: PCEN looks back to before a segment" in capsys.readouterr().out
+    expected = model.predict(segments, verbose=0)
+    np.testing.assert_allclose(open_model(tmp_path / "a.onnx").predict(segments), expected, atol=TOLERANCE)
+    np.testing.assert_allclose(run_onnx(tmp_path / "a.onnx", features=segments), expected, atol=TOLERANCE)

@@ -17,7 +17,7 @@ import requests
 from stages.fetch.archives import check_archive
 from stages.lib import download as module
 from stages.lib.core.errors import SourceError
-from stages.lib.download import cache_folder, download
+from stages.lib.download import download
 
 N_BYTES = 3 * module.CHUNK_BYTES  # of the archive: three chunks, so that a cut in the last leaves two
 
@@ -394,13 +394,6 @@ def test_a_cache_that_cannot_be_written_to(tmp_path: Path, server: Server) -> No
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(SourceError, match=r"cache: .*; downloads are kept in .*, set EAR_CACHE to another folder"):
         fetch(server, tmp_path / "cache")
-
-
-def test_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("EAR_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path
-    monkeypatch.delenv("EAR_CACHE")
-    assert cache_folder().name == "urban-ear"
 
 
 @pytest.mark.parametrize(

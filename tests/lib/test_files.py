@@ -1,12 +1,13 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from helpers.repository import ROOT
 from stages.lib.core.errors import DataError, EarError, run
-from stages.lib.core.files import atomic_directory, atomic_write, read_json, write_csv, write_json
+from stages.lib.core.files import atomic_directory, atomic_write, cache_folder, read_json, write_csv, write_json
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -111,3 +112,12 @@ def test_json_that_cannot_be_read_is_one_line(tmp_path, content):
         path.write_bytes(content.encode("latin-1"))
     with pytest.raises(DataError, match=r"facts\.json: cannot be read \(.*\); run 'dvc repro'$"):
         read_json(path)
+
+
+def test_the_cache_is_where_the_environment_says_or_where_the_system_has_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("EAR_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.setenv("EAR_CACHE", "~/ear")
+    assert cache_folder() == Path.home() / "ear"
+    monkeypatch.delenv("EAR_CACHE")
+    assert cache_folder().name == "urban-ear"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.commands import models
+from stages.commands.fast_start import open_model
 from stages.commands.predict.captions import choose_display
 from stages.commands.predict.formats import CSV_HEAD, audacity_labels, csv_line, encodable, json_line, printable, table
 from stages.commands.predict.live import check_stdin, read_stdin
@@ -29,7 +30,7 @@ from stages.lib.audio import Recording, open_audio
 from stages.lib.core.errors import AudioError, run
 from stages.lib.inference.detect import StreamDetector
 from stages.lib.inference.events import Event, by_start
-from stages.lib.inference.runtime import Model, open_model
+from stages.lib.inference.runtime import Model
 from stages.lib.inference.streaming import BATCH
 
 if TYPE_CHECKING:

@@ -61,6 +61,13 @@ def _remove(*folders: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def cache_folder() -> Path:
+    """Where downloads and converted models are kept: `EAR_CACHE`, or the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("EAR_CACHE") or platformdirs.user_cache_path("urban-ear")).expanduser()
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON with sorted keys, two spaces of indent, no NaN, and a closing newline."""
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

@@ -14,7 +14,10 @@ from stages.lib.core.errors import ModelError, one_line
 from stages.lib.model.calibration import apply_temperature
 from stages.lib.model.metadata import ModelMetadata, parse_metadata
 
-ONNX_KEY = "urban_ear"  # of the properties of an ONNX file: under it is the metadata as JSON
+# What an ONNX file has, as `stages.commands.export.converters` writes it.
+ONNX_VERSION = 1  # its `model_version`: raised where code misreads another one; 0 in files of urban-ear up to 0.2
+METADATA_KEY = "urban_ear"  # of its properties: under it is the metadata as JSON
+SAMPLES, FEATURES, PROBABILITIES = "samples", "features", "probabilities"  # its inputs and its output
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Model:
     """A network with its metadata.
 
     `score` takes segments of raw features, float32 of shape (n, length, n_features), n at least 1, and returns
-    probabilities before temperature, float32 of shape (n, n_classes). What users see is that of `predict`.
+    probabilities, float32 of shape (n, n_classes), before temperature unless `is_calibrated`, as an exported model is.
+    What users see is that of `predict`.
     """
 
     path: Path
@@ -30,6 +34,7 @@ class Model:
     length: int
     n_features: int
     score: Callable[[np.ndarray], np.ndarray]
+    is_calibrated: bool = False
 
     def predict(self, segments: np.ndarray) -> np.ndarray:
         """The probabilities of segments, (n, length, n_features), after temperature; float64 of shape (n, n_classes).
@@ -39,6 +44,8 @@ class Model:
         probabilities = self.score(np.ascontiguousarray(segments, dtype=np.float32))
         if not np.isfinite(probabilities).all():
             raise ModelError(f"{self.path}: gives probabilities that are not finite; run 'dvc repro train'")
+        if self.is_calibrated:
+            return probabilities.astype(np.float64)
         return apply_temperature(probabilities, self.metadata.temperature)
 
 
@@ -50,6 +57,7 @@ class Network:
     shape_in: tuple[int, ...]
     shape_out: tuple[int, ...]
     score: Callable[[np.ndarray], np.ndarray]
+    is_calibrated: bool = False
 
 
 def open_model(path: Path) -> Model:
@@ -68,7 +76,7 @@ def open_model(path: Path) -> Model:
             f"{path}: expects segments of shape {network.shape_in}, its metadata says {n_features} numbers per frame; "
             "run 'dvc repro train'"
         )
-    return Model(path, network.metadata, *network.shape_in, score=network.score)
+    return Model(path, network.metadata, *network.shape_in, score=network.score, is_calibrated=network.is_calibrated)
 
 
 def _open_keras(path: Path) -> Network:
@@ -92,8 +100,13 @@ def _open_onnx(path: Path) -> Network:
         raise ModelError(f"{path}: needs onnxruntime, which is not installed; pip install onnxruntime") from None
     from onnxruntime.capi import onnxruntime_pybind11_state as errors  # which have no base of their own
 
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors, which are exceptions too: it warns of an input that may be left out
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # or idle threads would keep processors busy
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (
         errors.Fail,
         errors.InvalidArgument,
@@ -103,21 +116,26 @@ def _open_onnx(path: Path) -> Network:
         errors.RuntimeException,
     ) as error:
         raise ModelError(f"{path}: onnxruntime cannot load it ({one_line(error)}); export the model again") from None
-    found = session.get_modelmeta().custom_metadata_map
+    found = session.get_modelmeta()
+    if METADATA_KEY not in found.custom_metadata_map:
+        raise ModelError(f"{path}: not a model of this pipeline; make one with 'stages.commands.export'")
+    if found.version != ONNX_VERSION:
+        raise ModelError(
+            f"{path}: exported in version {found.version} of the format, this code reads {ONNX_VERSION}; "
+            "export the model again"
+        )
     try:
-        text = found[ONNX_KEY]
-        (input_,), (output,) = session.get_inputs(), session.get_outputs()
-    except (KeyError, ValueError):
-        raise ModelError(f"{path}: not a model of this pipeline; make one with 'stages.commands.export'") from None
-    try:
-        metadata = parse_metadata(text, repair="export the model again")
+        metadata = parse_metadata(found.custom_metadata_map[METADATA_KEY], repair="export the model again")
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
+    inputs = {input_.name: input_.shape for input_ in (*session.get_inputs(), *session.get_overridable_initializers())}
+    outputs = {output.name: output.shape for output in session.get_outputs()}
+    no_samples = {name: np.zeros((0, *inputs[name][1:]), np.float32) for name in inputs if name != FEATURES}
 
     def score(segments: np.ndarray) -> np.ndarray:
-        return session.run([output.name], {input_.name: segments})[0]
+        return session.run([PROBABILITIES], {FEATURES: segments} | no_samples)[0]
 
-    return Network(metadata, tuple(input_.shape[1:]), tuple(output.shape[1:]), score)
+    return Network(metadata, tuple(inputs[FEATURES][1:]), tuple(outputs[PROBABILITIES][1:]), score, is_calibrated=True)
 
 
 LOADERS: dict[str, Callable[[Path], Network]] = {".keras": _open_keras, ".onnx": _open_onnx}
