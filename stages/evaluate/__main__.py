@@ -6,6 +6,7 @@ in   `--features`   frames of featurize
                     `dataset.json`, which says where the sources come from
      evaluate.unknown (of the parameters)
                     a folder of recordings of no class
+     `--rejected`   of validate: the clips that it rejected, which the report counts by reason
      `--training`   the learning curves of train, as tables
      `--published`  published results, see `stages.evaluate.published`
 out  `--metrics`    the numbers that runs are compared by: `n_clips`, `n_folds` and those of
@@ -28,8 +29,10 @@ out  `--metrics`    the numbers that runs are compared by: `n_clips`, `n_folds` 
 import argparse
 from pathlib import Path
 
+import pandas as pd
+
 from stages.evaluate.evaluation import Evaluation, evaluate, write_tables
-from stages.evaluate.event_scores import COLLAR_S, SEGMENT_S
+from stages.evaluate.event_scores import COLLAR_S
 from stages.evaluate.plots import draw_pictures
 from stages.evaluate.predictions import FoldPredictions, find_models, predict_fold
 from stages.evaluate.published import read_published
@@ -53,6 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     models = find_models(args.models, features)
     sources = read_json(args.raw / "dataset.json").get("sources", "")
     curves = read_curves(args.training)
+    rejected = pd.read_csv(args.rejected, dtype=str, keep_default_na=False)
     recordings = find_recordings(Path(params.unknown))
     audio = args.raw / "audio"
 
@@ -63,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
         if metadata.split.test is not None:
             folds.append(predict_fold(model, metadata.split.test, features, audio, params))
     evaluation = evaluate(folds, unknown, features.classes, params)
-    described = Run.of(features, sources, [metadata for _, metadata in models])
+    described = Run.of(features, sources, [metadata for _, metadata in models], rejected)
 
     write_segments(args.segments, folds)
     write_json(args.metrics, evaluation.metrics)
@@ -95,10 +99,11 @@ def closing_lines(evaluation: Evaluation, described: Run, plots: Path) -> str:
         return "\n".join([*lines, "evaluate: no model has a test fold, so there is no accuracy to report"])
     if "soundscape_event_f1" in metrics:
         lines.append(
-            f"evaluate: {evaluation.soundscape_classes['n_events'].sum()} events in soundscapes of test clips: "
-            f"F1 {metrics['soundscape_event_f1']:.3f} within {COLLAR_S:g} s, "
-            f"{metrics['soundscape_intersection_f1']:.3f} by intersection, "
-            f"{metrics['soundscape_segment_f1']:.3f} segment-based ({SEGMENT_S:g} s)"
+            f"evaluate: of {evaluation.soundscape_classes['n_events'].sum()} events in soundscapes of test clips "
+            f"{evaluation.soundscape_classes['intersection_tp'].sum()} are found at least by half "
+            f"(F1 {metrics['soundscape_intersection_f1']:.3f}), "
+            f"{evaluation.soundscape_classes['event_tp'].sum()} with both ends within {COLLAR_S:g} s "
+            f"(F1 {metrics['soundscape_event_f1']:.3f}); by seconds F1 is {metrics['soundscape_segment_f1']:.3f}"
         )
     if described.sources == ONE_PER_FILE:
         lines.append(
@@ -116,7 +121,18 @@ def closing_lines(evaluation: Evaluation, described: Run, plots: Path) -> str:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the paths, which dvc.yaml gives."""
     parser = argparse.ArgumentParser(prog="python -m stages.evaluate", description=__doc__.splitlines()[0])
-    for option in ("params", "features", "models", "raw", "training", "published", "segments", "metrics", "plots"):
+    for option in (
+        "params",
+        "features",
+        "models",
+        "raw",
+        "rejected",
+        "training",
+        "published",
+        "segments",
+        "metrics",
+        "plots",
+    ):
         parser.add_argument(f"--{option}", type=Path, required=True)
     return parser.parse_args(argv)
 

@@ -19,7 +19,7 @@ from stages.evaluate.soundscapes import SoundscapeExample
 from stages.evaluate.training_plots import plot_curves
 from stages.lib.core.labels import UNSURE
 from stages.lib.frontend.mel_axis import set_hz_ticks
-from stages.lib.plotting import ACCENT, FAINT, INK, LEVELS, SHARES, save_figure, shorten
+from stages.lib.plotting import ACCENT, FAINT, INK, LEVELS, SHARES, add_title, save_figure, shorten
 
 ROW = 0.24  # inches per row of text
 FEW = 20  # classes up to which there is room for large type
@@ -31,7 +31,7 @@ PICTURES = {
     "confusion_shares.png": "The same in per cent of the true class.",
     "classes.png": "Share of each class that was recognised.",
     "folds.png": "Accuracy of each test fold, each with its own model.",
-    "groups.png": "Accuracy where the sound is in the foreground or background, and by duration.",
+    "groups.png": "Accuracy by duration and, where the data says it, by foreground and background.",
     "reliability.png": "Accuracy by confidence: on the dashed line the model is right as often as it says.",
     "precision_recall.png": "Precision by recall of each class against the rest.",
     "roc.png": "True by false positive rate of each class against the rest.",
@@ -73,14 +73,14 @@ def plot_confusion_shares(matrix: np.ndarray, classes: Sequence[str], title: str
 
 def _plot_matrix(matrix: np.ndarray, numbers: np.ndarray, classes: Sequence[str], title: str) -> Figure:
     n, names = len(classes), [shorten(name) for name in classes]
-    cell = 0.55 if n <= FEW else 0.3
+    cell = max(0.55, min(1.0, 3.5 / max(n, 1))) if n <= FEW else 0.3  # of a few classes as large as its scale
     longest = 0.08 * max(map(len, names))  # inches of the longest name
     side = cell * n + longest
     figure = Figure(figsize=(max(6.0, side + 2.2), side + 1.4), layout="constrained")  # wide enough for the title
     axis = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axis.imshow(shares, cmap=SHARES, vmin=0, vmax=1)
-    figure.colorbar(image, ax=axis, label="share of the clips of the true class", shrink=0.6, aspect=30)
+    figure.colorbar(image, ax=axis, label="share of the true class", shrink=0.9 if n <= 5 else 0.6, aspect=30)
     for i, j in np.argwhere(numbers):
         color = "white" if shares[i, j] > 0.5 else "black"
         axis.text(j, i, numbers[i, j], ha="center", va="center", color=color, fontsize=10 if n <= FEW else 6.5)
@@ -92,7 +92,7 @@ def _plot_matrix(matrix: np.ndarray, numbers: np.ndarray, classes: Sequence[str]
             label.set_rotation_mode("anchor")
     axis.set_yticks(range(n), names, **font)
     axis.set(xlabel="predicted class", ylabel="true class")
-    figure.suptitle(title)
+    add_title(figure, title)
     return figure
 
 
@@ -119,12 +119,13 @@ def plot_folds(results: Results, data: str) -> Figure:
 
 
 def plot_groups(results: Results, data: str) -> Figure:
-    """The accuracy of foreground and background, and by duration."""
+    """The accuracy by duration and, where the data says it, of foreground and background."""
     blocks: list[Block] = []
     for kind, table in results.groups.iloc[::-1].groupby("kind", sort=False):
         rows = [_count(row["group"], row) for row in table.to_dict("records")]
         blocks.insert(0, (kind, rows, table["accuracy"], table["low"], table["high"]))
-    title = f"Accuracy by salience and duration with its 95 % interval; in brackets the clips\n{data}"
+    kinds = " and ".join(name for name, *_ in blocks) or "duration"
+    title = f"Accuracy by {kinds} with its 95 % interval; in brackets the clips\n{data}"
     return _plot_intervals(blocks, title, _accuracy(results))
 
 
@@ -164,7 +165,7 @@ def _plot_intervals(blocks: list[Block], title: str, mean: float | None) -> Figu
         axis.grid(axis="x", alpha=0.3)
         axis.set_ylabel(name)
     axes[-1].set_xlabel("clips recognised")
-    figure.suptitle(title)
+    add_title(figure, title)
     if mean is not None:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower right", fontsize=8)
     return figure
@@ -227,7 +228,7 @@ def _plot_curves(
         axis.tick_params(labelbottom=True)  # also where the row below is not full
     figure.supxlabel(x_label, fontsize=10)
     figure.supylabel(y_label, fontsize=10)
-    figure.suptitle(title)
+    add_title(figure, title)
     return figure
 
 
@@ -251,7 +252,7 @@ def plot_reliability(predictions: pd.DataFrame, classes: Sequence[str], results:
     below.set(xlabel="confidence (probability of the predicted class)", ylabel="clips")
     for axis in (top, below):
         axis.grid(alpha=0.3)
-    figure.suptitle(f"{title}\n{data}")
+    add_title(figure, f"{title}\n{data}")
     return figure
 
 
@@ -285,7 +286,7 @@ def plot_soundscape(example: SoundscapeExample | None, data: str) -> Figure:
     below.grid(axis="x", alpha=0.3)
     handles, names = below.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower right", ncols=2, fontsize=9)
-    figure.suptitle(f"{title}\n{data}")
+    add_title(figure, f"{title}\n{data}")
     return figure
 
 
@@ -294,5 +295,5 @@ def _empty(title: str, why: str = NOTHING) -> Figure:
     axis: Axes = figure.subplots()
     axis.axis("off")
     axis.text(0.5, 0.5, why, ha="center", va="center")
-    figure.suptitle(title)
+    add_title(figure, title)
     return figure

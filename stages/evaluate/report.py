@@ -34,6 +34,7 @@ N_EXAMPLES = 24  # some 20 kB each
 N_UNKNOWN_CLASSES = 5
 LISTEN_S = 6.0  # seconds of a clip; UrbanSound8K's are at most 4, those of ESC-50 are 5
 LISTEN_SR = 22050  # Hz
+LIMITED = "held at a limit: these clips cannot show how sure the model should be"
 MEANINGS = {
     "accuracy": ("accuracy", "the share of clips that are recognised"),
     "balanced_accuracy": ("balanced accuracy", "the same with equal weight for each class"),
@@ -62,7 +63,8 @@ class Run:
 
     `data` is what the features say of the dataset, `sources` what fetch says about where the sources come from (key
     `sources` of `dataset.json`); `n_clips` and `folds` are the accepted clips and folds there are; `models` is the
-    metadata of the model files.
+    metadata of the model files; `rejected` has one row per clip that validate rejected, with `clip` and `reasons`, as
+    its table of them.
     """
 
     data: dict[str, Any]
@@ -71,12 +73,13 @@ class Run:
     n_clips: int
     folds: list[int]
     models: list[ModelMetadata]
+    rejected: pd.DataFrame
 
     @classmethod
-    def of(cls, features: Features, sources: str, models: list[ModelMetadata]) -> "Run":
+    def of(cls, features: Features, sources: str, models: list[ModelMetadata], rejected: pd.DataFrame) -> "Run":
         """The run that trained `models` on `features`."""
         n_clips = len(features.clips(features.folds))
-        return cls(features.facts["dataset"], sources, features.classes, n_clips, features.folds, models)
+        return cls(features.facts["dataset"], sources, features.classes, n_clips, features.folds, models, rejected)
 
 
 def write_report(folder: Path, run: Run, evaluation: Evaluation, audio: Path, protocols: Sequence[Protocol]) -> None:
@@ -140,8 +143,10 @@ def render_report(
             for path, text in pictures
         ],
         confusions=[row | {"share": f"{row['share']:.0%}"} for row in confusions.to_dict("records")],
+        rejected=_rejected(run),
         events=[_event_row(row) for row in evaluation.soundscape_classes.to_dict("records") if row["n_events"]],
-        event_scores=_event_scores(evaluation.metrics),
+        n_events=int(evaluation.soundscape_classes["n_events"].sum()),
+        event_scores=_event_scores(evaluation.metrics, evaluation.soundscape_classes),
         unknown=_unknown(evaluation),
         soundscape=_data_uri("image/png", soundscape.read_bytes()),
         examples=[_example(row, load) for row in choose_examples(evaluation.misclassifications).to_dict("records")],
@@ -240,12 +245,33 @@ def _published_rows(protocol: Protocol, results: Results) -> list[dict[str, Any]
     return [row | {"accuracy": _number(row["value"], True)} for row in sorted(rows, key=lambda row: row["value"])]
 
 
-def _event_scores(metrics: dict[str, float]) -> list[dict[str, str]]:
-    return [
-        {"name": name, "meaning": meaning, "value": _number(metrics[key])}
-        for key, (name, meaning) in EVENT_MEANINGS.items()
-        if key in metrics
+def _rejected(run: Run) -> dict[str, Any]:
+    """How many clips were rejected, and each check that did so with its clips and one of them, most clips first."""
+    first = run.rejected["reasons"].str.split("; ").str[0].str.split(": ", n=1)
+    table = pd.DataFrame({"check": first.str[0], "detail": first.str[1], "clip": run.rejected["clip"]})
+    reasons = [
+        {"check": check, "n_clips": len(rows), "example": f"{rows['clip'].iloc[0]}: {rows['detail'].iloc[0]}"}
+        for check, rows in table.groupby("check")
     ]
+    return {
+        "accepted": f"{run.n_clips:,}",
+        "all": f"{run.n_clips + len(table):,}",
+        "n": f"{len(table):,}" if len(table) else "none",
+        "reasons": sorted(reasons, key=lambda row: -row["n_clips"]),
+    }
+
+
+def _event_scores(metrics: dict[str, float], classes: pd.DataFrame) -> list[dict[str, str]]:
+    """The scores of events with the counts behind them: in segments for the segment-based one, else in events."""
+    rows = []
+    for method in METHODS:
+        if (key := f"soundscape_{method}_f1") in metrics:
+            name, meaning = EVENT_MEANINGS[key]
+            tp, fn, fp = (int(classes[f"{method}_{count}"].sum()) for count in ("tp", "fn", "fp"))
+            found = f"{tp:,} of {tp + fn:,}"
+            value = _number(metrics[key])
+            rows.append({"name": name, "meaning": meaning, "value": value, "found": found, "false": f"{fp:,}"})
+    return rows
 
 
 def _event_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -273,6 +299,7 @@ def _class_row(row: dict[str, Any]) -> dict[str, Any]:
     numbers = {name: _number(row[name]) for name in ("f1", "roc_auc", "average_precision")}
     shares = {name: _number(row[name], True) for name in ("recall", "precision")}
     interval = _interval(row["recall_low"], row["recall_high"], True)
+    interval += " (1 source)" if row["n_sources"] == 1 else ""
     return row | numbers | shares | {"name": row["class"], "interval": interval}
 
 
@@ -300,13 +327,14 @@ def _calibration(models: list[ModelMetadata]) -> dict[str, Any]:
                 "temperature": f"{calibration.temperature:.2f}",
                 "clips": f"{sum(calibration.n_clips.values()):,}" if calibration.n_clips else "–",
                 "folds": ", ".join(map(str, calibration.folds)),
-                "limited": calibration.limited,
+                "note": LIMITED if calibration.limited else "",
             }
             for name, calibration in fitted
         ],
+        "columns": [(name, name, "n") for name, _ in fitted],
         "not_calibrated": [model.name for model in models if model.calibration is None],
         "thresholds": [
-            {"class": name, "cells": [_threshold(calibration, name) for _, calibration in fitted]}
+            {"class": name} | {model: _threshold(calibration, name) for model, calibration in fitted}
             for name in models[0].classes
         ],
     }

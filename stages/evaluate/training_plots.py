@@ -6,10 +6,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stages.lib.core.errors import DataError
-from stages.lib.plotting import ACCENT, INK
+from stages.lib.plotting import ACCENT, INK, add_title
 
 SIDES = {"training": INK, "validation": ACCENT}
 SCORES = ("loss", "accuracy")
+NOTE = (
+    "Segments of training are mixed and changed where section augment says so, those of validation never:\n"
+    "training may look worse than validation."
+)
 
 
 def read_curves(folder: Path) -> dict[str, pd.DataFrame]:
@@ -40,7 +44,7 @@ def _read_table(path: Path, score: str) -> pd.DataFrame:
 def plot_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:
     """Loss and accuracy by epoch: one row per model, training and validation in one frame."""
     figure = Figure(figsize=(9, 0.8 + 3 * max(1, len(curves))), layout="constrained")
-    figure.suptitle(title)
+    add_title(figure, title)
     axes = figure.subplots(max(1, len(curves)), len(SCORES), squeeze=False)
     for (name, table), row in zip(curves.items(), axes, strict=True):
         for score, axis in zip(SCORES, row, strict=True):
@@ -52,4 +56,5 @@ def plot_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:
             axis.grid(alpha=0.3)
             axis.legend()
         row[1].set_ylim(0, 1)
+    figure.supxlabel(NOTE, fontsize=9)
     return figure

@@ -17,12 +17,13 @@ from stages.lib.features.store import ORIGINAL
 from stages.lib.frontend.mel import empty_bands, mel_filters
 from stages.lib.frontend.mel_axis import set_hz_ticks
 from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer
-from stages.lib.plotting import EMPTY, INK, LEVELS, save_figure
+from stages.lib.plotting import EMPTY, INK, LEVELS, save_figure, shorten
 
 BANDS = (10, 150, 1000)
 TONES_SR = 32_000  # Hz
 COLUMNS = 400  # of a wave
 RANGE_DB = 80.0  # shown below the loudest
+LONGEST_TITLE = 26  # characters of a name left of its clip
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,14 @@ def draw(plots: Path, index: pd.DataFrame, audio: Path, featurizer: Featurizer, 
         y = load_mono(audio / clip, params.sr)
         magnitudes = featurizer.magnitudes(y)
         examples.append(Example(name, y, magnitudes, featurizer.from_magnitudes(magnitudes)))
-    heading = (
-        f"{title}\nA clip of each class, in the foreground if there is one, of these the longest; 80 dB from the top"
-    )
+    choice = "in the foreground if there is one, of these the longest" if any(index["salience"]) else "the longest"
+    heading = f"{title}\nA clip of each class, {choice}; 80 dB from the top"
     save_figure(plots / "classes.png", plot_classes(examples, params, heading))
     save_figure(plots / "bands.png", plot_bands(examples[chosen["level_db"].argmax()], params))
 
 
 def choose_examples(index: pd.DataFrame) -> pd.DataFrame:
-    """One row per class, by name: a clip in the foreground if there is one, of these the longest, then by name."""
+    """One row per class, by name: a clip in the foreground if one is said to be, of these the longest, then by name."""
     order = ["class", "salience", "duration_s", "clip"]
     clips = index[index["variant"] == ORIGINAL].sort_values(order, ascending=[True, True, False, True])
     return clips.drop_duplicates("class", ignore_index=True)
@@ -100,7 +100,7 @@ def plot_classes(examples: Sequence[Example], params: FeaturizeParams, title: st
     for (wave, spectrogram, features), example in zip(rows, examples, strict=True):
         _draw_envelope(wave, example.y, params.sr)
         middle = sum(wave.get_position().intervaly) / 2
-        figure.text(0.01, middle, example.title, va="center", fontsize=9)
+        figure.text(0.01, middle, shorten(example.title, LONGEST_TITLE), va="center", fontsize=9)
         seconds = _seconds(len(example.magnitudes), params)
         spectrogram.imshow(
             _below_loudest(20 * np.log10(np.maximum(example.magnitudes.T, 1e-10))),

@@ -3,6 +3,7 @@
 What a stage draws is in a module of its own, since editing a picture of evaluate must not rerun train.
 """
 
+import textwrap
 from pathlib import Path
 
 import matplotlib as mpl
@@ -21,6 +22,7 @@ EMPTY = "#2fb5a5"  # bands that no FFT bin falls into; not a colour of the map o
 LEVELS = "magma"  # matplotlib's map of levels in dB, for spectrograms
 SHARES = "Blues"  # its map of counts, shares and probabilities
 LONGEST = 32  # characters of a name next to an axis
+CHARACTERS_PER_INCH = 10  # of a title, on average, at the size that matplotlib gives it
 
 # Names of classes and files are text: with mathematics on, "$1 to $2" loses its signs and a single "$" can end in an
 # error. Tick labels of logarithmic axes would need it, so plots give those a formatter of plain numbers.
@@ -35,6 +37,13 @@ def save_figure(path: Path, figure: Figure) -> None:
     _replace_missing_characters(figure)
     with atomic_write(path) as tmp_path:
         figure.savefig(tmp_path, format="png", dpi=100, metadata={"Software": None})
+
+
+def add_title(figure: Figure, text: str) -> None:
+    """Title `figure` with `text`, whose lines are broken where they would not fit: some datasets have long names."""
+    longest = int(CHARACTERS_PER_INCH * figure.get_figwidth())
+    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, longest) or [""]]
+    figure.suptitle("\n".join(lines))
 
 
 def legible(text: str) -> str:

@@ -67,7 +67,9 @@ def run(tmp_path, params):
     for score in ("loss", "accuracy"):
         (tmp_path / f"training/{score}.csv").write_text(f"epoch,model,side,{score}\n1,fold_2,training,0.5\n")
     write_json(tmp_path / "raw/dataset.json", {"sources": "one per file"})
+    (tmp_path / "rejected.csv").write_text("clip,reasons\n")
     options = {"features": "features", "models": "models", "raw": "raw", "training": "training"}
+    options |= {"rejected": "rejected.csv"}
     options |= {"segments": "segments", "metrics": "metrics.json", "plots": "plots"}
     arguments = [f"--{name}={tmp_path / path}" for name, path in options.items()]
     arguments.append(f"--params={write_params(tmp_path / 'params.yaml', params)}")

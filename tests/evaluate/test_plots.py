@@ -64,7 +64,7 @@ def generate_and_score(n_classes):
     return predictions, score(predictions, predictions, long_names(n_classes), PARAMS)
 
 
-@pytest.mark.parametrize("n_classes", [2, 50])
+@pytest.mark.parametrize("n_classes", [2, 10, 50])
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - {"roc"}))  # drawn as precision_recall is
 def test_pictures_name_the_data_and_cut_nothing_off(name, n_classes):
     classes = long_names(n_classes)
@@ -133,3 +133,21 @@ def test_a_group_of_one_source_says_so():
     results = score(predictions, predictions, NAMES, PARAMS)
     labels = [label.get_text() for label in plot_groups(results, "data").axes[0].get_yticklabels()]
     assert labels == ["foreground (30, 1 source)"]
+
+
+def test_a_long_name_of_the_data_is_broken_and_not_cut_off():
+    predictions = generate_predictions()
+    results = score(predictions, predictions, NAMES, PARAMS)
+    figure = plot_classes(results, "Recordings of our street, in the winter and the summer, by five people" * 2)
+    figure.draw_without_rendering()
+    box = figure.texts[0].get_window_extent()
+    assert 0 < box.x0 < box.x1 < figure.get_figwidth() * figure.dpi
+
+
+def test_salience_is_named_only_where_the_data_has_it():
+    titles = []
+    for salience in ("1", ""):
+        predictions = generate_predictions(n=30).assign(salience=salience)
+        figure = plot_groups(score(predictions, predictions, NAMES, PARAMS), "data")
+        titles.append(figure.get_suptitle().split(" with")[0])
+    assert titles == ["Accuracy by salience and duration", "Accuracy by duration"]

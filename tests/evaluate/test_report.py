@@ -83,9 +83,11 @@ def render(
     counts=None,
     unknown=None,
     sources="given by the table",
+    rejected=(),
 ):
     models = models or [model(1), model(2, train=(1,))]
-    run = Run(data, sources, classes, len(predictions), [1, 2], models)
+    table = pd.DataFrame(rejected, columns=["clip", "reasons"])
+    run = Run(data, sources, classes, len(predictions), [1, 2], models, table)
     evaluation = evaluate_table(predictions, classes, counts, unknown)
     soundscape = ROOT / "metrics/evaluate/confusion.png"  # any picture will do
     protocols = read_published(ROOT / "data/published.yaml")
@@ -94,11 +96,34 @@ def render(
 
 def test_soundscapes_have_their_scores_and_classes():
     counts = pd.DataFrame([[3, 1, 2] * 3, [0] * 9], columns=COUNTS, index=pd.Index(NAMES[::2], name="class"))
-    names = NAMES[::2]
-    page = render(generate_predictions(n_folds=1), counts=counts)
-    assert '<td>event F1</td><td class="n">0.667</td>' in page
-    assert f'<tr><td>{names[0]}</td><td class="n">4</td><td class="n">0.667</td>' in page
-    assert f'<tr><td>{names[1]}</td><td class="n">0</td>' not in page
+    text = section(render(generate_predictions(n_folds=1), counts=counts), "soundscapes")
+    assert "They hold 4 events." in text
+    assert "event F1 0.667 3 of 4 2 an event is found where" in text  # found and false next to each F1
+    assert f"segment-based F1 {NAMES[0]} 4 3 2 3 2 0.667" in text
+    assert NAMES[2] not in text
+
+
+def test_an_event_score_of_zero_stands_next_to_what_was_found():
+    """Names right, edges wrong: the strict score alone would read as if nothing had been detected."""
+    counts = pd.DataFrame([[0, 4, 4, 4, 0, 0, 9, 1, 2]], columns=COUNTS, index=pd.Index(NAMES[:1], name="class"))
+    text = section(render(generate_predictions(n_folds=1), counts=counts), "soundscapes")
+    assert "event F1 0.000 0 of 4 4" in text
+    assert "by intersection 1.000 4 of 4 0" in text
+    assert "names are right and the edges are not" in text
+
+
+def test_rejected_clips_are_counted_by_their_first_reason():
+    rejected = [("a.wav", "silent: peak -90 dB; too_short: 0.01 s"), ("b.wav", "silent: peak -80 dB")]
+    rejected.append(("<c>.wav", "truncated: 3 of 4 s: the file ends early"))
+    text = section(render(generate_predictions(), rejected=rejected), "data")
+    assert "90 of 93 clips were accepted, of 3 classes in 2 folds; 3 were rejected: " in text
+    assert "silent 2 a.wav: peak -90 dB truncated 1 <c>.wav: 3 of 4 s: the file ends early" in text
+    assert "too_short" not in text
+
+
+def test_a_page_without_rejected_clips_says_so(sample_page):
+    text = section(sample_page, "data")
+    assert text.endswith("90 of 90 clips were accepted, of 3 classes in 2 folds; none were rejected.")
 
 
 def test_metrics_are_few_enough_to_compare_at_a_glance():
@@ -211,7 +236,7 @@ def test_names_are_text_and_not_markup(sample_page):
 def test_synthetic_data_is_called_so_and_stands_next_to_no_published_figure(sample_page):
     text = Page(sample_page).text
     assert "Synthetic data." in text
-    assert "Nothing is published on synthetic data" in text
+    assert 'id="published"' not in sample_page
     assert "SB-CNN" not in text
 
 

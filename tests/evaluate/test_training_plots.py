@@ -42,6 +42,7 @@ def test_the_picture_draws_the_values_of_the_tables(tmp_path):
         {"training": LOSS},
         {"training": ACCURACY},
     ]
+    assert "training may look worse than validation" in figure.get_supxlabel()
     assert not plt.get_fignums()  # nothing is left open
 
 

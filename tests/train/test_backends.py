@@ -56,7 +56,9 @@ Checkpoint.on_epoch_end = kill
 train.main([*common, f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'plots'}",
             f"--metrics={out / 'train.json'}", f"--checkpoints={out / 'checkpoints'}"])
 (out / "dataset.json").write_text("{}")
+(out / "rejected.csv").write_text("clip,reasons\\n")
 evaluate.main([*common, f"--models={out / 'models'}", f"--raw={out}", f"--training={out / 'plots'}",
+               f"--rejected={out / 'rejected.csv'}",
                "--published=data/published.yaml", f"--segments={out / 'segments'}",
                f"--metrics={out / 'metrics.json'}", f"--plots={out / 'evaluate'}"])
 """

@@ -39,9 +39,11 @@ def run_stages(out, features, params, stages=("scale", "train", "evaluate")):
         train.main([*options, *paths, f"--metrics={out / 'train.json'}", f"--checkpoints={out / 'checkpoints'}"])
     if "evaluate" in stages:
         write_json(out / "raw/dataset.json", {"sources": "given by the table"})  # no audio, which the report then says
+        (out / "rejected.csv").write_text("clip,reasons\n")
         paths = [
             f"--models={out / 'models'}",
             f"--raw={out / 'raw'}",
+            f"--rejected={out / 'rejected.csv'}",
             f"--training={out / 'metrics/train'}",
             f"--published={ROOT / 'data/published.yaml'}",
             f"--segments={out / 'segments'}",
