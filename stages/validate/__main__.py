@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> None:
     expectations = Expectations(params, dataset)
     verdict = run_checks(clips, probes, list_files(args.raw / "audio"), dataset, params, expectations)
 
-    expectations.write_docs(args.docs, f"What validate expects of {dataset.title}, and what it found")
+    lines = closing_lines(verdict, args.rejected)
+    expectations.write_docs(args.docs, f"What validate expects of {dataset.title}, and what it found", lines)
     write_json(args.metrics, summary(verdict, dataset))
     write_csv(args.rejected, verdict.rejected)
     write_csv(args.plots / "findings.csv", verdict.findings)
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         args.accepted.unlink(missing_ok=True)  # an older verdict must not pass for this one
         raise DataError(f"{args.raw}: {stop}; all findings are in {args.plots / 'findings.csv'}")
     write_csv(args.accepted, verdict.accepted)
-    print("\n".join(closing_lines(verdict, args.rejected)))
+    print("\n".join(f"validate: {line}" for line in lines))
 
 
 def probe(clips: pd.DataFrame, audio: Path) -> pd.DataFrame:

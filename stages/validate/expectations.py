@@ -9,6 +9,7 @@ from typing import Any
 
 import great_expectations as gx
 import pandas as pd
+from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.data_context.store.store import DataDocsSiteConfigTypedDict
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -16,16 +17,31 @@ from stages.lib.core.files import atomic_directory
 from stages.validate.checks import FINDING_COLUMNS, Check, ValidateParams, severity_of
 from stages.validate.columns import Dataset
 
-# What Data Docs otherwise take from the network: a layout, tables with lines, and signs in the place of icons.
+# What Data Docs otherwise take from the network: a layout, tables with lines, signs in the place of icons, and that
+# what they fold away ("Batch Spec" and the like, which say nothing of a table in memory) is not shown.
 STYLE = """<style>
-body { font: 15px/1.45 sans-serif; color: #222; background: #fff; margin: 1.5em; }
-table { border-collapse: collapse; margin: .6em 0; } td, th { border: 1px solid #bbb; padding: .3em .6em; }
-td, th { text-align: left; vertical-align: top; } tr.found { background: #fdeeda; }
+:root { color-scheme: light dark; --ink: #222; --page: #fff; --line: #bbb; --found: #fdeeda; --link: #1c5bb0;
+        --good: #17692c; --bad: #b00020; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e3e9f0; --page: #12181f; --line: #45525f; --found: #3a2f14; --link: #8bbcff;
+          --good: #7bd88f; --bad: #ff8a8a; }
+}
+body { font: 15px/1.45 sans-serif; color: var(--ink); background: var(--page); margin: 1.5em; }
+a, a:visited { color: var(--link); } th { overflow-wrap: normal; } h1 { font-size: 1.5em; }
+h6, .h6 { font-size: 1em; font-weight: bold; }
+table { border-collapse: collapse; margin: .6em 0; } td, th { border: 1px solid var(--line); padding: .3em .6em; }
+td, th { text-align: left; vertical-align: top; } tr.found { background: var(--found); }
 .row { display: flex; flex-wrap: wrap; } .col-md-2 { flex: 0 0 15em; } .col-md-10 { flex: 1 1 30em; min-width: 0; }
 .row .row, .ge-section .row { display: block; } nav ol { list-style: none; padding: 0; }
-.card:has(input) { display: none; }
-.fa-check-circle::before { content: "\\2713"; color: #17692c; } .fa-times::before { content: "\\2717"; color: #b00020; }
-.fa-exclamation-triangle::before { content: "!"; color: #b00020; } .sticky { position: static; }
+.card:has(input), .card-body.collapse { display: none; }
+.fa-check-circle::before { content: "\\2713"; color: var(--good); }
+.fa-times::before { content: "\\2717"; color: var(--bad); }
+.fa-exclamation-triangle::before { content: "!"; color: var(--bad); } .sticky { position: static; }
+@media (max-width: 40em) {
+  body { margin: .8em; overflow-wrap: anywhere; } .col-md-2, .col-md-10 { flex: 1 1 100%; }
+  .checks tr { display: grid; grid-template-columns: 2fr 1fr 1fr; } .checks td, .checks th { border-width: 0 0 1px; }
+  .checks td:nth-child(-n + 3) { border: 0; } .checks td:last-child, .checks th:last-child { grid-column: 1 / -1; }
+}
 </style>"""
 RESULT_FORMAT = {
     "result_format": "COMPLETE",
@@ -61,7 +77,9 @@ class Expectations:
             ),
         )
         outcome = self._context.validation_definitions.add(definition).run(
-            batch_parameters={"dataframe": table.assign(row=table.index + 1)}, result_format=RESULT_FORMAT
+            batch_parameters={"dataframe": table.assign(row=table.index + 1)},
+            result_format=RESULT_FORMAT,
+            run_id=RunIdentifier(run_name="validate"),
         )
         results = {config.meta["check"]: result for result in outcome.results if (config := result.expectation_config)}
         findings, summary = [], {}
@@ -90,8 +108,11 @@ class Expectations:
             severity=GX_SEVERITY[severity],
         )
 
-    def write_docs(self, folder: Path, title: str) -> None:
-        """Write the results so far as Data Docs, pages to open without a network; `index.html` is the first."""
+    def write_docs(self, folder: Path, title: str, summary: Sequence[str]) -> None:
+        """Write the results so far as Data Docs, pages to open without a network.
+
+        `index.html` is the first; it begins with `title` and the lines of `summary`.
+        """
         with atomic_directory(folder) as tmp_path:
             site: DataDocsSiteConfigTypedDict = {
                 "class_name": "SiteBuilder",
@@ -106,9 +127,9 @@ class Expectations:
             shutil.rmtree(tmp_path / "static")
             for page in tmp_path.rglob("*.html"):
                 page.write_text(_offline(page.read_text(encoding="utf-8")), encoding="utf-8")
-            (tmp_path / "index.html").write_text(self._index(tmp_path, title), encoding="utf-8")
+            (tmp_path / "index.html").write_text(self._index(tmp_path, title, summary), encoding="utf-8")
 
-    def _index(self, folder: Path, title: str) -> str:
+    def _index(self, folder: Path, title: str, summary: Sequence[str]) -> str:
         """The first page: that of Data Docs fills its table with scripts from the network."""
         rows = []
         for name, results in self._results.items():
@@ -120,16 +141,20 @@ class Expectations:
                 rows.append(f"<tr{mark}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
         head = "".join(f"<th>{cell}</th>" for cell in ("check", "severity", "findings", "what is expected, and why"))
         return (
-            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>{STYLE}'
-            f"</head><body><h1>{html.escape(title)}</h1><table><tr>{head}</tr>\n"
+            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
+            f"{STYLE}</head><body><h1>{html.escape(title)}</h1>\n"
+            + "\n".join(f"<p>{html.escape(line)}</p>" for line in summary)
+            + f'\n<table class="checks"><tr>{head}</tr>\n'
             + "\n".join(rows)
             + "</table></body></html>\n"
         )
 
 
 def _offline(page: str) -> str:
-    """A page of Data Docs without what it would fetch: its scripts, style sheets and logo, and its advertisement."""
+    """A page of Data Docs without what it would fetch: its scripts, style sheets and logo, and without noise."""
     page = re.sub(r"<script\b.*?</script>|<footer\b.*?</footer>|<link\b[^>]*>|<img\b[^>]*>", "", page, flags=re.DOTALL)
     page = re.sub(r'<a\b[^>]*data-toggle="collapse".*?</a>', "", page, flags=re.DOTALL)
     page = re.sub(r"url\('https?:[^)]*\)", "none", page)
+    page = page.replace("Data asset: None<br>", "")  # a table in memory has no name
     return page.replace("</head>", f"{STYLE}</head>", 1)

@@ -176,12 +176,12 @@ def closing_lines(verdict: Verdict, rejected: Path) -> list[str]:
     """What became of the clips, where to read why, and one line per check that warns."""
     n_accepted, n_rejected = len(verdict.accepted), len(verdict.rejected)
     hours = verdict.accepted["duration_s"].sum() / 3600
-    line = f"validate: {n_accepted} of {n_accepted + n_rejected} clips accepted ({hours:.1f} h)"
+    line = f"{n_accepted} of {n_accepted + n_rejected} clips accepted ({hours:.1f} h)"
     if n_rejected:
         line += f", {n_rejected} rejected: {_counted(verdict.first_reasons['check'])}; see {rejected}"
     warnings = verdict.findings[verdict.findings["severity"] == "warn"]
     return [line] + [
-        f"validate: warning: {len(found)} {name}, such as {found['subject'].iloc[0]!r}: {found['detail'].iloc[0]}"
+        f"warning: {len(found)} {name}, such as {found['subject'].iloc[0]!r}: {found['detail'].iloc[0]}"
         for name, found in warnings.groupby("check", sort=False)
     ]
 

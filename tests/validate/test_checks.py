@@ -356,8 +356,8 @@ def test_summary_and_closing_lines():
         "few_clips": 2,
     }
     lines = closing_lines(verdict, Path("rejected.csv"))
-    assert lines[0] == "validate: 2 of 4 clips accepted (0.0 h), 2 rejected: 1 bad_fold, 1 no_file; see rejected.csv"
-    assert "validate: warning: 1 no_source, such as 'd.wav': blank" in lines
+    assert lines[0] == "2 of 4 clips accepted (0.0 h), 2 rejected: 1 bad_fold, 1 no_file; see rejected.csv"
+    assert "warning: 1 no_source, such as 'd.wav': blank" in lines
     assert len(lines) == 4
 
 

@@ -232,7 +232,10 @@ def test_docs_need_no_network(bad: Workspace):
     for check in CHECKS:
         assert f"<td>{check.name}</td>" in index
     for name, page in pages.items():
-        assert not re.search(r"<script|<link|<img|url\(|@import", page), name
+        assert not re.search(r"<script|<link|<img|url\(|@import|__none__|Data asset: None", page), name
+    metrics = json.loads((bad.root / "metrics/validate.json").read_text())
+    assert f"<p>{metrics['n_accepted']} of {metrics['n_fetched']} clips accepted (0.0 h), " in index
+    assert "<p>warning: 1 clipped, such as &#x27;full scale square.wav&#x27;" in index
     assert "truncated.wav" in next(page for name, page in pages.items() if name.startswith("validations/clips/"))
 
 
