@@ -34,6 +34,11 @@ def open_model(path: Path) -> Model:
     kept = cache_folder() / "models" / f"{hashlib.sha256(path.read_bytes()).hexdigest()}.onnx"
     model = _open_kept(kept)
     if model is None:
+        if importlib.util.find_spec("keras") is None:
+            raise ModelError(
+                f"{path}: needs Keras, which is not installed; where it is, make an .onnx file of the model by "
+                "'python -m stages.commands.export', and use that"
+            )
         _convert(path, kept)
         model = _open_kept(kept)
     return runtime.open_model(path) if model is None else replace(model, path=path)
@@ -49,11 +54,11 @@ def _open_kept(kept: Path) -> Model | None:
 
 def _convert(path: Path, kept: Path) -> None:
     """Convert a model in a process of its own, which takes what Keras needs of memory with it when it ends."""
-    import filelock
-
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         _say(path, f"is computed by Keras; with {' and '.join(missing)} installed it would start in about a second")
         return
+    import filelock
+
     _say(path, "is converted on its first use, in about 20 s; from then on it starts in about a second")
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -149,6 +149,13 @@ def test_without_the_packages_keras_computes_and_a_line_says_which_are_missing(c
     assert commands == []
 
 
+def test_without_keras_the_error_says_what_to_use(commands, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "keras" else find_spec(name))
+    with pytest.raises(ModelError, match=r"tones_0\.1\.keras: needs Keras, .*; where it is, make an \.onnx file"):
+        fast_start.open_model(MODEL)
+
+
 def test_where_nothing_can_be_kept_keras_computes(commands, cache, capsys):
     cache.parent.write_text("a file in the place of the folder")
     assert not fast_start.open_model(MODEL).is_calibrated

@@ -1,6 +1,7 @@
 """The predict command, with a model of tones in the place of a network."""
 
 import csv
+import importlib.util
 import io
 import os
 import re
@@ -355,6 +356,14 @@ def test_wrong_usage(argv, message, capsys):
         predict.main(argv)
     assert exit_.value.code == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("option", "package"), [("--plot", "matplotlib"), ("--rev", "dvc")])
+def test_what_a_small_installation_lacks_is_named(option, package, recording, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find_spec(name))
+    with pytest.raises(EarError, match=f"{option} needs {package}, which is not installed; pip install {package}"):
+        predict.main([str(recording), option, "x"])
 
 
 def test_an_uncalibrated_model_says_so():

@@ -9,6 +9,7 @@ file could not be read; the others are still processed.
 """
 
 import argparse
+import importlib.util
 import stat
 import sys
 import tempfile
@@ -27,7 +28,7 @@ from stages.commands.predict.live import check_stdin, read_stdin
 from stages.commands.predict.options import LIVE, parse_args
 from stages.commands.predict.pcm import PcmDecoder
 from stages.lib.audio import Recording, open_audio
-from stages.lib.core.errors import AudioError, run
+from stages.lib.core.errors import AudioError, EarError, run
 from stages.lib.inference.detect import StreamDetector
 from stages.lib.inference.events import Event, by_start
 from stages.lib.inference.runtime import Model
@@ -42,11 +43,19 @@ LONG_S = 120.0  # seconds of a recording from which on a bar shows progress
 def main(argv: list[str] | None = None) -> None:
     """Open the model, detect the events of standard input or of each recording, print them."""
     args = parse_args(argv, __doc__.splitlines()[0])
+    check_installed(args)
     if args.recordings == [LIVE]:
         check_stdin()
         detect_live(use_model(args), args)
     elif not detect_files(args):
         sys.exit(1)
+
+
+def check_installed(args: argparse.Namespace) -> None:
+    """Raise `EarError` where an option needs a package that is not installed, as with `requirements-predict.txt`."""
+    for option, asked, package in (("--plot", args.plot, "matplotlib"), ("--rev", args.rev, "dvc")):
+        if asked and importlib.util.find_spec(package) is None:
+            raise EarError(f"{option} needs {package}, which is not installed; pip install {package}")
 
 
 def use_model(args: argparse.Namespace) -> Model:
