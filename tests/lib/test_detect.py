@@ -1,11 +1,14 @@
 """Detection: one function for a file, for samples and for a stream."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
+from helpers.repository import ROOT
 from helpers.tone_model import SR, scene, tone_model
 from stages.lib.core.errors import AudioError
 from stages.lib.inference.detect import StreamDetector, detect
@@ -14,6 +17,16 @@ from stages.lib.inference.events import EventSettings
 
 def named(events):
     return [(event.label, event.start_s, event.end_s) for event in events if event.label in ("low", "high")]
+
+
+def test_the_public_names_are_those_of_the_modules_whichever_is_imported_first():
+    names = "from stages.lib.inference import Event, EventSettings, Model, StreamDetector, detect, open_model"
+    for first in ("", "import stages.lib.inference.detect", "from stages.lib.inference.events import Event"):
+        check = "assert callable(detect); from stages.lib.inference.detect import detect as same; assert same is detect"
+        heavy = "import sys; assert not {'keras', 'tensorflow', 'onnxruntime', 'scipy', 'pandas'} & {*sys.modules}"
+        code = "\n".join([first, names, check, heavy])
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_sounds_of_a_scene_are_detected():

@@ -17,7 +17,29 @@ from stages.lib.inference.streaming import BATCH, ScoreGrid, Segment, StreamingC
 
 
 class StreamDetector:
-    """Finds the events of one stream: `push` each block, then `finish`; or `detect` in one go."""
+    """Finds the events of one stream: `push` each block, then `finish`; or `detect` in one go.
+
+    Parameters
+    ----------
+    model : Model
+        From `stages.lib.inference.runtime.open_model`. Several detectors may share it.
+    sr : int
+        The rate of the stream in Hz, within `stages.lib.inference.buffers.SR_HZ`.
+    settings : EventSettings, optional
+        How probabilities become events; by default those of the predict command.
+    step_s, batch_size, on_frames
+        Those of `StreamingClassifier`. With a `batch_size` of 1 each segment is scored as soon as it is complete, as a
+        live stream wants it; the default is faster for a recording that is there.
+    on_rows : callable, optional
+        Called with the probabilities of all new rows, float64 (n_rows, n_classes), as for a picture.
+
+    Raises
+    ------
+    AudioError
+        Where the rate is out of range.
+    ModelError
+        Where the model contradicts its metadata, or `step_s` is longer than a segment.
+    """
 
     def __init__(
         self,
@@ -30,11 +52,7 @@ class StreamDetector:
         on_frames: Callable[[np.ndarray], None] | None = None,
         on_rows: Callable[[np.ndarray], None] | None = None,
     ) -> None:
-        """Prepare for a stream at `sr` Hz; None for the default `EventSettings`.
-
-        `step_s`, `batch_size` and `on_frames` are those of `StreamingClassifier`, whose errors are raised too.
-        `on_rows` is called with the probabilities of all new rows, float64 (n_rows, n_classes), as for a picture.
-        """
+        """Prepare for a stream; see the class."""
         self.model = model
         self._classifier = StreamingClassifier(model, sr, step_s=step_s, batch_size=batch_size, on_frames=on_frames)
         metadata, row_s = model.metadata, self._classifier.row_s

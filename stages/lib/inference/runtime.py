@@ -61,7 +61,26 @@ class Network:
 
 
 def open_model(path: Path) -> Model:
-    """Open a model file. Raises `ModelError` where it is not one, or the network does not fit its metadata."""
+    """Open a model file.
+
+    Parameters
+    ----------
+    path : Path
+        A `.keras` file, which Keras computes with the backend that it was trained with, or an `.onnx` file that
+        `stages.commands.export` wrote, which onnxruntime computes. Keras takes many seconds to import;
+        `stages.commands.fast_start.open_model` converts a model once instead.
+
+    Returns
+    -------
+    Model
+        For any number of recordings and streams.
+
+    Raises
+    ------
+    ModelError
+        Where there is no such file, it is not a model, what computes it is not installed, or the network does not fit
+        its metadata.
+    """
     if path.suffix not in LOADERS:
         raise ModelError(f"{path}: expected a model file, which ends in {' or '.join(LOADERS)}")
     if not path.is_file():
