@@ -12,8 +12,8 @@ import pandas as pd
 import soundfile
 
 from stages.commands.predict import __main__ as predict
-from stages.evaluate.soundscapes import PINK, coloured_noise
 from stages.lib.audio import load_mono
+from stages.lib.soundscapes.backgrounds import PINK, coloured_noise
 
 DOCS, RAW = Path(__file__).parent, Path("data/raw")
 FOLD, SR, DURATION_S = 10, 22050, 40

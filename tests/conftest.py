@@ -79,6 +79,7 @@ def small_params(params) -> dict:
         "n_bootstrap": 100,
         "n_soundscapes": 0,
         "soundscape_s": 6.0,
+        "backgrounds": str(ROOT / "data/backgrounds"),
         "unknown": str(ROOT / "data/unknown"),  # from any working directory
     }
     return changed

@@ -6,6 +6,8 @@ in   `--features`   frames of featurize
                     `dataset.json`, which says where the sources come from
      evaluate.unknown (of the parameters)
                     a folder of recordings of no class
+     evaluate.backgrounds (of the parameters)
+                    a folder of recordings of places where no event of a class is heard
      `--rejected`   of validate: the clips that it rejected, which the report counts by reason
      `--training`   the learning curves of train, as tables
      `--published`  published results, see `stages.evaluate.published`
@@ -19,11 +21,11 @@ out  `--metrics`    the numbers that runs are compared by: `n_clips`, `n_folds` 
                     `calibration.csv` (see `stages.evaluate.scores.Results`), `confusions.csv`,
                     `misclassifications.csv` (see `stages.evaluate.confusions`), `precision_recall.csv`, `roc.csv`
                     (means of the classes), pictures, and `report.html`, which neither Git nor DVC tracks. Of recordings
-                    composed of test clips over noise (`stages.evaluate.soundscapes`): `soundscapes.csv`, one row per
-                    event: fold, soundscape, kind (`reference` or `estimated`), start_s, end_s, class, clip and snr_db
-                    (of a reference event), confidence (of an estimated one), and `soundscape_classes.csv` (see
-                    `stages.evaluate.event_scores.summarise`). Of sounds of no class: `unknown.csv`, one row per model
-                    and sound, and `unknown_named.csv` (see `stages.evaluate.unknown`)
+                    composed of test clips (`stages.evaluate.soundscapes`): `soundscapes.csv`, one row per event: fold,
+                    background, soundscape, kind (`reference` or `estimated`), start_s, end_s, class, clip and snr_db
+                    (of a reference event), confidence (of an estimated one), `soundscape_classes.csv` and
+                    `soundscape_backgrounds.csv` (see `stages.evaluate.event_scores`). Of sounds of no class:
+                    `unknown.csv`, one row per model and sound, and `unknown_named.csv` (see `stages.evaluate.unknown`)
 """
 
 import argparse
@@ -36,10 +38,11 @@ from stages.evaluate.event_scores import COLLAR_S
 from stages.evaluate.plots import draw_pictures
 from stages.evaluate.predictions import FoldPredictions, find_models, predict_fold
 from stages.evaluate.published import read_published
+from stages.evaluate.recordings import find_recordings
 from stages.evaluate.report import ONE_PER_FILE, Run, write_report
 from stages.evaluate.scores import EvaluateParams
 from stages.evaluate.training_plots import read_curves
-from stages.evaluate.unknown import CONFIDENT, METRICS, detect_unknown, find_recordings
+from stages.evaluate.unknown import CONFIDENT, METRICS, detect_unknown
 from stages.lib.core.errors import run
 from stages.lib.core.files import atomic_directory, read_json, write_csv, write_json
 from stages.lib.core.params import load_params
@@ -57,15 +60,16 @@ def main(argv: list[str] | None = None) -> None:
     sources = read_json(args.raw / "dataset.json").get("sources", "")
     curves = read_curves(args.training)
     rejected = pd.read_csv(args.rejected, dtype=str, keep_default_na=False)
-    recordings = find_recordings(Path(params.unknown))
+    others = find_recordings(Path(params.unknown), "evaluate.unknown")
+    backgrounds = find_recordings(Path(params.backgrounds), "evaluate.backgrounds")
     audio = args.raw / "audio"
 
     folds, unknown = [], []
     for path, metadata in models:
         model = open_model(path)
-        unknown.append(detect_unknown(model, Path(params.unknown), recordings, params.seed))
+        unknown.append(detect_unknown(model, Path(params.unknown), others, params.seed))
         if metadata.split.test is not None:
-            folds.append(predict_fold(model, metadata.split.test, features, audio, params))
+            folds.append(predict_fold(model, metadata.split.test, features, audio, backgrounds, params))
     evaluation = evaluate(folds, unknown, features.classes, params)
     described = Run.of(features, sources, [metadata for _, metadata in models], rejected)
 

@@ -8,10 +8,10 @@ import pandas as pd
 
 from stages.evaluate.confusions import find_misclassifications, rank_confusions
 from stages.evaluate.curves import mean_precision_recall, mean_roc
-from stages.evaluate.event_scores import summarise
-from stages.evaluate.predictions import CLIP_COLUMNS, SEGMENT_COLUMNS, SOUNDSCAPE_COLUMNS, FoldPredictions
+from stages.evaluate.event_scores import add_counts, summarise, summarise_backgrounds
+from stages.evaluate.predictions import CLIP_COLUMNS, SEGMENT_COLUMNS, FoldPredictions
 from stages.evaluate.scores import DECIMALS, EvaluateParams, Results, flat_metrics, probability_column, score
-from stages.evaluate.soundscapes import SoundscapeExample
+from stages.evaluate.soundscapes import SOUNDSCAPE_COLUMNS, SoundscapeExample
 from stages.evaluate.unknown import UNKNOWN_COLUMNS, summarise_unknown
 from stages.lib.core.files import write_csv
 
@@ -24,8 +24,10 @@ class Evaluation:
     results             the scores, see `stages.evaluate.scores.Results`
     misclassifications  see `stages.evaluate.confusions.find_misclassifications`
     confusions          see `stages.evaluate.confusions.rank_confusions`
-    soundscapes         one row per event, see `stages.evaluate.predictions.list_events`
+    soundscapes         one row per event, see `stages.evaluate.soundscapes.list_events`
     soundscape_classes  one row per class, see `stages.evaluate.event_scores.summarise`
+    soundscape_backgrounds
+                        one row per background, see `stages.evaluate.event_scores.summarise_backgrounds`
     example             the first soundscape, to draw
     unknown             one row per model and unknown sound, see `stages.evaluate.unknown.detect_unknown`
     unknown_named       how often they are named, see `stages.evaluate.unknown.summarise_unknown`
@@ -39,6 +41,7 @@ class Evaluation:
     confusions: pd.DataFrame
     soundscapes: pd.DataFrame
     soundscape_classes: pd.DataFrame
+    soundscape_backgrounds: pd.DataFrame
     example: SoundscapeExample | None
     unknown: pd.DataFrame
     unknown_named: pd.DataFrame
@@ -54,7 +57,8 @@ def evaluate(
     segments = join([fold.segments for fold in folds], [*SEGMENT_COLUMNS, *answers])
     results = score(predictions, segments, classes, params)
     misclassifications = find_misclassifications(predictions, classes)
-    soundscape_classes, event_scores = summarise({fold.fold: fold.counts for fold in folds if fold.counts is not None})
+    scored = {fold.fold: fold.soundscapes for fold in folds if fold.soundscapes.counts}
+    soundscape_classes, event_scores = summarise({fold: add_counts(found.counts) for fold, found in scored.items()})
     unknown_sounds = join(unknown, UNKNOWN_COLUMNS)
     unknown_named, unknown_rates = summarise_unknown(unknown_sounds)
     metrics = {"n_clips": len(predictions), "n_folds": len(folds)}
@@ -64,9 +68,13 @@ def evaluate(
         results=results,
         misclassifications=misclassifications,
         confusions=rank_confusions(misclassifications, predictions["truth"].value_counts()),
-        soundscapes=join([fold.soundscapes for fold in folds], SOUNDSCAPE_COLUMNS),
+        soundscapes=join([fold.soundscapes.events for fold in folds], SOUNDSCAPE_COLUMNS),
         soundscape_classes=soundscape_classes,
-        example=next((fold.example for fold in folds if fold.example), None),
+        soundscape_backgrounds=summarise_backgrounds(
+            {fold: found.counts for fold, found in scored.items()},
+            {fold: found.overlaps for fold, found in scored.items()},
+        ),
+        example=next((found.example for found in scored.values()), None),
         unknown=unknown_sounds,
         unknown_named=unknown_named,
         metrics={**metrics, **flat_metrics(results), **event_scores, **unknown_rates},
@@ -93,6 +101,7 @@ def write_tables(folder: Path, evaluation: Evaluation) -> None:
         "calibration": results.calibration,
         "confusions": evaluation.confusions,
         "soundscape_classes": evaluation.soundscape_classes,
+        "soundscape_backgrounds": evaluation.soundscape_backgrounds,
         "unknown_named": evaluation.unknown_named,
         "precision_recall": mean_precision_recall(predictions, evaluation.classes),
         "roc": mean_roc(predictions, evaluation.classes),

@@ -3,7 +3,8 @@
 Conventions
 - An event is a start and an end in seconds and the name of a class. `reference` events are what there is, `estimated`
   ones what a model detects. Events of one class that overlap are two events.
-- Each class is counted for itself; the counts of recordings are added up; F1 = 2 tp / (2 tp + fn + fp).
+- Each class is counted for itself; the counts of recordings are added up; F1 = 2 tp / (2 tp + fn + fp). The error rate
+  of a class is (fn + fp) / (tp + fn), so it may be over 1 (Mesaros and others, as below, section 3.2, for one class).
 
 Counts: true positives (tp), false negatives (fn), false positives (fp)
 event         An estimated event is a true positive where it begins within `COLLAR_S` of a reference event and ends
@@ -35,6 +36,9 @@ COLLAR_S = 0.5  # as asked in most tasks on recordings of this length, and the t
 COVERED = 0.5  # share of an event
 SEGMENT_S = 1.0
 DECIMALS = 6  # of times: 0.1 + 0.2 is within 0.3
+BACKGROUND_COLUMNS = [
+    "background", "n_events", "event_f1", "intersection_f1", "segment_f1", "event_error_rate", "overlap_recall",
+]  # fmt: skip
 METHODS = ["event", "intersection", "segment"]
 COUNTS = [f"{method}_{count}" for method in METHODS for count in ("tp", "fn", "fp")]
 
@@ -108,20 +112,59 @@ def summarise(counts: dict[int, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, 
     """The scores of all folds, from the counts of each, by fold.
 
     Returns a table with one row per class, of all folds together: `class`, `n_events`, the F1 of each of `METHODS` as
-    `<method>_f1`, then the counts; and the numbers `soundscape_<method>_f1`: macro means over the classes of a fold,
-    averaged over the folds. Without a fold there are no numbers and no rows, without an event no numbers.
+    `<method>_f1`, the error rate of events as `event_error_rate`, then the counts; and the numbers
+    `soundscape_<method>_f1`: macro means over the classes of a fold, averaged over the folds. Without a
+    fold there are no numbers and no rows, without an event no numbers.
     """
-    columns = ["class", "n_events", *(f"{method}_f1" for method in METHODS), *COUNTS]
+    columns = ["class", "n_events", *(f"{method}_f1" for method in METHODS), "event_error_rate", *COUNTS]
     if not counts:
         return pd.DataFrame(columns=columns), {}
     total = sum(counts.values())
     table = f1_scores(total).add_suffix("_f1").join(total)
     table["n_events"] = total["event_tp"] + total["event_fn"]
-    means = pd.DataFrame([f1_scores(of_fold).mean() for of_fold in counts.values()]).mean()
-    numbers = {f"soundscape_{method}_f1": round(float(means[method]), DECIMALS) for method in METHODS}
+    table["event_error_rate"] = error_rates(total)
+    means = macro_means(list(counts.values()))
+    numbers = {f"soundscape_{method}_f1": round(float(means[f"{method}_f1"]), DECIMALS) for method in METHODS}
     if means.isna().any():  # noise alone: no clip could be placed
         numbers = {}
     return table.reset_index()[columns], numbers
+
+
+def add_counts(counts: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The counts of all backgrounds together, from those of each by name."""
+    return sum(counts.values())
+
+
+def summarise_backgrounds(
+    counts: dict[int, dict[str, pd.DataFrame]], overlaps: dict[int, dict[str, tuple[float, float]]]
+) -> pd.DataFrame:
+    """The scores over each background, one row each, from the counts and seconds by fold and background.
+
+    Columns: `background`, `n_events`, `<method>_f1` and `event_error_rate` as `macro_means` has them, `overlap_recall`:
+    where two classes sound at once, the share of the seconds of both that is detected; NaN where none do.
+    """
+    rows = []
+    for name in next(iter(counts.values()), {}):
+        of_folds = [of_fold[name] for of_fold in counts.values()]
+        found_s, total_s = (sum(of_fold[name][i] for of_fold in overlaps.values()) for i in (0, 1))
+        n_events = sum(int((of_fold["event_tp"] + of_fold["event_fn"]).sum()) for of_fold in of_folds)
+        recall = found_s / total_s if total_s else np.nan
+        rows.append({"background": name, "n_events": n_events, **macro_means(of_folds), "overlap_recall": recall})
+    return pd.DataFrame(rows, columns=BACKGROUND_COLUMNS)
+
+
+def macro_means(counts: Sequence[pd.DataFrame]) -> pd.Series:
+    """`<method>_f1` and `event_error_rate`: means over the classes of each of `counts`, averaged over these."""
+    means = [
+        {**f1_scores(each).mean().add_suffix("_f1"), "event_error_rate": error_rates(each).mean()} for each in counts
+    ]
+    return pd.DataFrame(means).mean()
+
+
+def error_rates(counts: pd.DataFrame) -> pd.Series:
+    """The error rate of the events of each row of counts; NaN for a class without a reference event."""
+    n_events = counts["event_tp"] + counts["event_fn"]
+    return ((counts["event_fn"] + counts["event_fp"]) / n_events.where(n_events > 0)).rename("event_error_rate")
 
 
 def f1_scores(counts: pd.DataFrame) -> pd.DataFrame:

@@ -1,23 +1,19 @@
 """What the model of a test fold predicts: of the clips of that fold, and of soundscapes composed of them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stages.evaluate.event_scores import count_events
 from stages.evaluate.scores import DECIMALS, EvaluateParams, probability_column
-from stages.evaluate.soundscapes import Soundscape, SoundscapeExample, build_soundscapes, named_events, to_spans
+from stages.evaluate.soundscapes import SoundscapeDetections, detect_in_soundscapes, make_backgrounds
 from stages.lib.audio import load_mono
 from stages.lib.core.errors import ModelError
 from stages.lib.core.progress import progress
 from stages.lib.features.store import Features
-from stages.lib.inference.detect import detect
-from stages.lib.inference.events import Event
 from stages.lib.inference.runtime import Model
-from stages.lib.inference.streaming import make_featurizer
 from stages.lib.model.archive import read_metadata
 from stages.lib.model.calibration import clip_probabilities
 from stages.lib.model.metadata import ModelMetadata
@@ -26,25 +22,20 @@ from stages.lib.model.segments import make_segmenter
 SEGMENTS_PER_BATCH = 128
 CLIP_COLUMNS = ["clip", "fold", "source", "salience", "duration_s"]
 SEGMENT_COLUMNS = ["clip", "fold", "start_s"]
-SOUNDSCAPE_COLUMNS = ["fold", "soundscape", "kind", "start_s", "end_s", "class", "clip", "snr_db", "confidence"]
 
 
 @dataclass(frozen=True)
 class FoldPredictions:
     """What the model of one test fold predicts.
 
-    `segments` has one row per segment and `clips` one per clip, both with truth and prediction. `soundscapes` has one
-    row per event, `counts` is the sum of what `stages.evaluate.event_scores.count_events` gives for each soundscape,
-    `example` the first; the last two are None where there are no soundscapes.
+    `segments` has one row per segment and `clips` one per clip, both with truth and prediction.
     """
 
     name: str
     fold: int
     segments: pd.DataFrame
     clips: pd.DataFrame
-    soundscapes: pd.DataFrame
-    counts: pd.DataFrame | None
-    example: SoundscapeExample | None
+    soundscapes: SoundscapeDetections
 
 
 def find_models(folder: Path, features: Features) -> list[tuple[Path, ModelMetadata]]:
@@ -70,23 +61,21 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, ModelMetad
     return sorted(models, key=lambda model: model[1].split.test or 0)
 
 
-def predict_fold(model: Model, fold: int, features: Features, audio: Path, params: EvaluateParams) -> FoldPredictions:
-    """Apply a model to the clips of its test fold, and to soundscapes composed of them."""
-    classes = features.classes
+def predict_fold(
+    model: Model, fold: int, features: Features, audio: Path, recordings: Sequence[Path], params: EvaluateParams
+) -> FoldPredictions:
+    """Apply a model to the clips of its test fold, and to soundscapes of them, also over `recordings`."""
     segments, clips = predict_clips(model, fold, features)
-    detected = detect_in_soundscapes(model, fold, features, audio, params)
-    counts = [
-        count_events(soundscape.reference, to_spans(named_events(events)), classes) for soundscape, events in detected
-    ]
-    return FoldPredictions(
-        model.metadata.name,
+    sr = model.metadata.featurize.sr
+    soundscapes = detect_in_soundscapes(
+        model,
         fold,
-        segments,
-        clips,
-        list_events(fold, detected),
-        sum(counts) if counts else None,
-        SoundscapeExample(*detected[0], make_featurizer(model)(detected[0][0].y), model.metadata) if detected else None,
+        features.clips([fold]),
+        lambda clip: load_mono(audio / clip, sr),
+        make_backgrounds(sr, recordings),
+        params,
     )
+    return FoldPredictions(model.metadata.name, fold, segments, clips, soundscapes)
 
 
 def predict_clips(model: Model, fold: int, features: Features) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -116,36 +105,3 @@ def add_probabilities(table: pd.DataFrame, probabilities: np.ndarray, classes: l
     columns = [probability_column(name) for name in classes]
     rounded = probabilities.astype(float).round(DECIMALS)
     return table.assign(predicted=predicted).join(pd.DataFrame(rounded, columns=columns))
-
-
-def detect_in_soundscapes(
-    model: Model, fold: int, features: Features, audio: Path, params: EvaluateParams
-) -> list[tuple[Soundscape, list[Event]]]:
-    """Build soundscapes of a fold; returns each with the events that the model detects in it."""
-    if not params.n_soundscapes:
-        return []
-    sr = model.metadata.featurize.sr
-    soundscapes = build_soundscapes(
-        features.clips([fold]),
-        lambda clip: load_mono(audio / clip, sr),
-        sr=sr,
-        n=params.n_soundscapes,
-        duration_s=params.soundscape_s,
-        snr_db=(params.soundscape_snr_db[0], params.soundscape_snr_db[1]),
-        seed=(params.seed, fold),
-    )
-    bar = progress(
-        soundscapes, total=params.n_soundscapes, desc=f"soundscapes {model.metadata.name}", unit="soundscapes"
-    )
-    return [(soundscape, detect(soundscape.y, model, sr=sr)) for soundscape in bar]
-
-
-def list_events(fold: int, detected: Sequence[tuple[Soundscape, list[Event]]]) -> pd.DataFrame:
-    """The events of soundscapes, columns `SOUNDSCAPE_COLUMNS`: what was placed in each, then what was detected."""
-    rows = [
-        {"fold": fold, "soundscape": number, "kind": kind, **asdict(event)}
-        for number, (soundscape, events) in enumerate(detected, start=1)
-        for kind, group in (("reference", soundscape.placed), ("estimated", events))
-        for event in group
-    ]
-    return pd.DataFrame(rows).rename(columns={"label": "class"}).reindex(columns=SOUNDSCAPE_COLUMNS)

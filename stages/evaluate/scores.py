@@ -42,8 +42,8 @@ SALIENCES = {"1": "foreground", "2": "background"}
 
 @section("evaluate")
 class EvaluateParams:
-    """How intervals and calibration are estimated, what soundscapes consist of (`stages.evaluate.soundscapes`), and the
-    folder of unknown sounds (`stages.evaluate.unknown`).
+    """How intervals and calibration are estimated, what soundscapes consist of (`stages.evaluate.soundscapes`), among
+    it the folder of recorded backgrounds, and the folder of unknown sounds (`stages.evaluate.unknown`).
     """
 
     n_bootstrap: Annotated[int, Field(ge=1)]
@@ -51,6 +51,7 @@ class EvaluateParams:
     n_soundscapes: Annotated[int, Field(ge=0)]
     soundscape_s: Annotated[float, Field(ge=5, le=600)]
     soundscape_snr_db: Annotated[list[Annotated[float, Field(ge=-40, le=80)]], Field(min_length=2, max_length=2)]
+    backgrounds: str
     unknown: str
     seed: Annotated[int, Field(ge=0)]
 

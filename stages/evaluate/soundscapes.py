@@ -1,60 +1,38 @@
-"""Soundscapes: recordings composed of known clips at known times over noise, to measure what is detected when.
+"""What a model detects in soundscapes of the clips of its test fold, over backgrounds of several kinds.
 
-A soundscape is pink noise, whose power falls by 3 dB per octave as that of far traffic and wind roughly does, with
-clips one after another and pauses between. Each clip is scaled to a drawn signal-to-noise ratio: the power of its
-samples over that of the noise, in dB, over the whole band. The level of the noise is such that clips of the mean ratio
-keep their own median level, so that the input of the network is about as loud as what it was trained on. Edges of clips
-are faded by 10 ms.
+steady      pink noise of one level
+wandering   pink noise whose level wanders by 3 dB
+coloured    noise of one level, whose colour is drawn between white and brown
+recorded    the recordings of the folder `evaluate.backgrounds`, where it holds some
 
-A reference event lasts from the first to the last sample of a clip that is above -60 dB of its peak, since some
-datasets pad their clips with silence. Longer clips are cut to a third of the soundscape. Classes take turns, and each
-clip of the fold is used once before any is used again. All is drawn from one generator, seeded with seed and fold.
-
-After Salamon, MacConnell, Cartwright, Li, Bello: Scaper: a library for soundscape synthesis and augmentation, WASPAA
-2017.
+Over each kind of background the same clips come in the same order; a third of the soundscapes have pairs of clips that
+overlap, see `stages.lib.soundscapes.compose`.
 """
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stages.evaluate.event_scores import Span
+from stages.evaluate.event_scores import Span, count_events
+from stages.evaluate.scores import EvaluateParams
+from stages.lib.audio import load_mono
+from stages.lib.core.errors import AudioError, DataError
+from stages.lib.core.progress import progress
+from stages.lib.inference.detect import detect
 from stages.lib.inference.events import Event
+from stages.lib.inference.runtime import Model
+from stages.lib.inference.streaming import make_featurizer
 from stages.lib.model.metadata import ModelMetadata
+from stages.lib.soundscapes.backgrounds import Background, coloured, recorded, steady, wandering
+from stages.lib.soundscapes.compose import Placed, Soundscape, build_soundscapes, trim
 
-PAUSE_S = (1.0, 3.0)  # seconds between two clips, and before the first: room to tell where one ends
-FADE_S = 0.01
-TRIM_DB = -60.0  # re the peak of a clip
-PINK = 1.0  # exponent
-LOWEST_HZ = 20.0  # below, the power of the noise stays the same
-SILENT_DB = -50.0  # re full scale, of the noise where no clip sets its level
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A clip in a soundscape, from `start_s` to `end_s`, and its signal-to-noise ratio in dB."""
-
-    start_s: float
-    end_s: float
-    label: str
-    clip: str
-    snr_db: float
-
-
-@dataclass(frozen=True)
-class Soundscape:
-    """Samples, float32 of shape (n_samples,), and the clips in them, by start."""
-
-    y: np.ndarray
-    placed: list[Placed]
-
-    @property
-    def reference(self) -> list[Span]:
-        """The events that there are to detect."""
-        return to_spans(self.placed)
+SOUNDSCAPE_COLUMNS = [
+    "fold", "background", "soundscape", "kind", "start_s", "end_s", "class", "clip", "snr_db", "confidence",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,102 +45,112 @@ class SoundscapeExample:
     metadata: ModelMetadata
 
 
-def build_soundscapes(
+@dataclass(frozen=True)
+class SoundscapeDetections:
+    """What a model detects in the soundscapes of one fold.
+
+    `events` has one row per event, columns `SOUNDSCAPE_COLUMNS`. `counts` are, by background, the sum of what
+    `stages.evaluate.event_scores.count_events` gives for each soundscape, `overlaps` what `count_overlaps` gives.
+    `example` is the first soundscape; None where there are none.
+    """
+
+    events: pd.DataFrame
+    counts: dict[str, pd.DataFrame]
+    overlaps: dict[str, tuple[float, float]]
+    example: SoundscapeExample | None
+
+
+def make_backgrounds(sr: int, recordings: Sequence[Path]) -> dict[str, Background]:
+    """The backgrounds of the soundscapes by their names; `recorded` only where there are recordings."""
+    backgrounds = {"steady": steady(sr), "wandering": wandering(sr), "coloured": coloured(sr)}
+    if recordings:
+        backgrounds["recorded"] = recorded(sr, [partial(_load_background, path, sr) for path in recordings])
+    return backgrounds
+
+
+def _load_background(path: Path, sr: int) -> np.ndarray:
+    try:
+        y = trim(load_mono(path, sr))
+    except AudioError as error:
+        raise DataError(f"evaluate.backgrounds: {error}; move it elsewhere, or put it right") from None
+    if not len(y):
+        raise DataError(f"evaluate.backgrounds: {path}: is silent; move it elsewhere")
+    return y
+
+
+def detect_in_soundscapes(
+    model: Model,
+    fold: int,
     clips: pd.DataFrame,
     load: Callable[[str], np.ndarray],
-    *,
-    sr: int,
-    n: int,
-    duration_s: float,
-    snr_db: tuple[float, float],
-    seed: tuple[int, ...],
-) -> Iterator[Soundscape]:
-    """Yield `n` soundscapes of `clips` (rows of a features index: `clip`, `class`).
+    backgrounds: dict[str, Background],
+    params: EvaluateParams,
+) -> SoundscapeDetections:
+    """Build soundscapes of `clips` (rows of a features index of this fold), and detect events in them.
 
-    `load(clip)` gives the samples of a clip at `sr` Hz, float32 of shape (n_samples,). A clip that is silent throughout
-    is skipped; where all are, the soundscapes hold noise alone.
+    `load(clip)` gives the samples of a clip at the model's rate, float32 of shape (n_samples,).
     """
-    rng = np.random.default_rng(seed)
-    queue = take_turns(clips, rng)
-    n_samples = round(duration_s * sr)
-    for _ in range(n):
-        parts: list[_Part] = []
-        at, n_silent = _draw_pause(rng, sr), 0
-        while at < n_samples and n_silent < len(clips):
-            clip, label = next(queue)
-            y = trim(load(clip))[: n_samples // 3]
-            if not len(y):
-                n_silent += 1
-                continue
-            if at + len(y) > n_samples:
-                queue = itertools.chain([(clip, label)], queue)  # the next soundscape begins with it
-                break
-            parts.append(_Part(at, clip, label, y, round(rng.uniform(*snr_db), 1)))
-            at, n_silent = at + len(y) + _draw_pause(rng, sr), 0
-        yield _mix(parts, coloured_noise(n_samples, sr, rng, PINK), sr, snr_db)
+    metadata = model.metadata
+    tables, counts, overlaps, example = [], {}, {}, None
+    n = params.n_soundscapes * len(backgrounds)
+    with progress(total=n, desc=f"soundscapes {metadata.name}", unit="soundscapes") as bar:
+        for name, background in backgrounds.items() if params.n_soundscapes else ():
+            detected = []
+            for soundscape in build_soundscapes(
+                clips,
+                load,
+                background,
+                sr=metadata.featurize.sr,
+                n=params.n_soundscapes,
+                duration_s=params.soundscape_s,
+                snr_db=(params.soundscape_snr_db[0], params.soundscape_snr_db[1]),
+                seed=(params.seed, fold),
+            ):
+                events = detect(soundscape.y, model, sr=metadata.featurize.sr)
+                detected.append((soundscape.placed, events))
+                if example is None:
+                    example = SoundscapeExample(soundscape, events, make_featurizer(model)(soundscape.y), metadata)
+                bar.update()
+            pairs = [(to_spans(placed), to_spans(named_events(events))) for placed, events in detected]
+            counts[name] = sum(count_events(*pair, metadata.classes) for pair in pairs)
+            shared = [count_overlaps(*pair) for pair in pairs]
+            overlaps[name] = (sum(found_s for found_s, _ in shared), sum(total_s for _, total_s in shared))
+            tables.append(list_events(fold, name, detected))
+    events = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=SOUNDSCAPE_COLUMNS)
+    return SoundscapeDetections(events, counts, overlaps, example)
 
 
-def take_turns(clips: pd.DataFrame, rng: np.random.Generator) -> Iterator[tuple[str, str]]:
-    """Clips with their classes, without end: in each round one clip of each class, in random order."""
-    left: dict[str, list[str]] = {name: [] for name in sorted(clips["class"].unique())}
-    while left:
-        for name in rng.permutation(sorted(left)).tolist():
-            if not left[name]:
-                left[name] = rng.permutation(sorted(clips.loc[clips["class"] == name, "clip"])).tolist()
-            yield left[name].pop(), name
-
-
-def trim(y: np.ndarray) -> np.ndarray:
-    """The samples `y`, float32 of shape (n_samples,), from the first to the last above `TRIM_DB` of the peak."""
-    loud = np.flatnonzero(np.abs(y) > 10 ** (TRIM_DB / 20) * np.abs(y).max(initial=0))
-    return y[loud[0] : loud[-1] + 1] if len(loud) else y[:0]
-
-
-def coloured_noise(n_samples: int, sr: int, rng: np.random.Generator, exponent: float) -> np.ndarray:
-    """Noise whose power falls with frequency to the power of `exponent` from `LOWEST_HZ` on, of mean power 1.
-
-    0 is white, 1 pink (-3 dB per octave), 2 brown (-6 dB per octave). Returns float64 of shape (n_samples,).
-    """
-    spectrum = np.fft.rfft(rng.standard_normal(n_samples))
-    spectrum /= np.maximum(np.fft.rfftfreq(n_samples, 1 / sr), LOWEST_HZ) ** (exponent / 2)
-    noise = np.fft.irfft(spectrum, n=n_samples)
-    return noise / np.sqrt(np.mean(noise**2))
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A clip at the sample `start`."""
-
-    start: int
-    clip: str
-    label: str
-    y: np.ndarray
-    snr_db: float
-
-
-def _draw_pause(rng: np.random.Generator, sr: int) -> int:
-    return round(rng.uniform(*PAUSE_S) * sr)
-
-
-def _mix(parts: list[_Part], noise: np.ndarray, sr: int, snr_db: tuple[float, float]) -> Soundscape:
-    """Add the parts to `noise` of mean power 1, and scale all so that the parts keep their median level."""
-    y, powers = noise, [np.mean(part.y.astype(np.float64) ** 2) for part in parts]
-    for part, power in zip(parts, powers, strict=True):
-        gain = np.sqrt(10 ** (part.snr_db / 10) / power)
-        y[part.start : part.start + len(part.y)] += gain * part.y * _fade(len(part.y), sr)
-    level = np.median(powers) / 10 ** (np.mean(snr_db) / 10) if parts else 10 ** (SILENT_DB / 10)
-    placed = [
-        Placed(round(part.start / sr, 3), round((part.start + len(part.y)) / sr, 3), part.label, part.clip, part.snr_db)
-        for part in parts
+def list_events(
+    fold: int, background: str, detected: Sequence[tuple[Sequence[Placed], Sequence[Event]]]
+) -> pd.DataFrame:
+    """The events of soundscapes, columns `SOUNDSCAPE_COLUMNS`: what was placed in each, then what was detected."""
+    rows = [
+        {"fold": fold, "background": background, "soundscape": number, "kind": kind, **asdict(event)}
+        for number, (placed, events) in enumerate(detected, start=1)
+        for kind, group in (("reference", placed), ("estimated", events))
+        for event in group
     ]
-    return Soundscape((np.sqrt(level) * y).astype(np.float32), placed)
+    return pd.DataFrame(rows).rename(columns={"label": "class"}).reindex(columns=SOUNDSCAPE_COLUMNS)
 
 
-def _fade(n_samples: int, sr: int) -> np.ndarray:
-    """1 with raised-cosine edges of `FADE_S`, or of half of what is shorter than two; float64 of shape (n_samples,)."""
-    n = min(round(FADE_S * sr), n_samples // 2)
-    edge = (1 - np.cos(np.pi * (np.arange(n) + 0.5) / max(n, 1))) / 2
-    return np.concatenate([edge, np.ones(n_samples - 2 * n), edge[::-1]])
+def count_overlaps(reference: Sequence[Span], estimated: Sequence[Span]) -> tuple[float, float]:
+    """Where two reference events of different classes overlap: the seconds of both, detected and in all.
+
+    Each second of an overlap counts twice, once for each class; estimated events of one class do not overlap.
+    """
+    found_s = total_s = 0.0
+    for i, one in enumerate(reference):
+        for other in reference[:i]:
+            start_s, end_s = max(one.start_s, other.start_s), min(one.end_s, other.end_s)
+            if start_s >= end_s or one.label == other.label:
+                continue
+            total_s += 2 * (end_s - start_s)
+            found_s += sum(
+                max(0.0, min(span.end_s, end_s) - max(span.start_s, start_s))
+                for span in estimated
+                if span.label in (one.label, other.label)
+            )
+    return found_s, total_s
 
 
 def named_events(events: Sequence[Event]) -> list[Event]:

@@ -19,17 +19,17 @@ import numpy as np
 import pandas as pd
 
 from stages.evaluate.scores import DECIMALS
-from stages.evaluate.soundscapes import PINK, coloured_noise, named_events
-from stages.lib.audio import open_audio
+from stages.evaluate.soundscapes import named_events
 from stages.lib.core.errors import AudioError, DataError
 from stages.lib.core.labels import OTHER
 from stages.lib.core.progress import progress
 from stages.lib.inference.detect import detect
 from stages.lib.inference.events import Event
 from stages.lib.inference.runtime import Model
+from stages.lib.soundscapes.backgrounds import BROWN, PINK, coloured_noise
 
 NOISE_S = 10.0
-EXPONENTS = {"white": 0.0, "pink": PINK, "brown": 2.0}  # of `coloured_noise`
+EXPONENTS = {"white": 0.0, "pink": PINK, "brown": BROWN}  # of `coloured_noise`
 LEVELS_DB = (-20, -40, -60)  # re full scale, of the root mean square
 CONFIDENT = 0.9  # the confidence from which on a wrong name counts in the metrics
 CONFIDENCES = (0.0, 0.5, 0.6, 0.7, 0.8, CONFIDENT, 0.95)
@@ -37,27 +37,6 @@ NOISE, RECORDINGS = "noise", "recordings"
 UNKNOWN_COLUMNS = ["model", "kind", "recording", "class", "confidence", "named_s", "unsure_s"]
 SUMMARY_COLUMNS = ["kind", "min_confidence", "n_recordings", "named"]
 METRICS = {NOISE: "noise_confident_rate", RECORDINGS: "unknown_confident_rate"}
-
-
-def find_recordings(folder: Path) -> list[Path]:
-    """The files of `folder` and its subfolders, sorted, without hidden ones and `README` files.
-
-    Raises `DataError` where there is no such folder, or a file in it cannot be opened as audio.
-    """
-    if not folder.is_dir():
-        raise DataError(f"evaluate.unknown: {folder}: no such folder; name one, or data/unknown for none")
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_left_out(path.relative_to(folder)))
-    for path in found:
-        try:
-            with open_audio(path):
-                pass
-        except AudioError as error:
-            raise DataError(f"evaluate.unknown: {folder}: {error}; move what is no recording elsewhere") from None
-    return found
-
-
-def _is_left_out(path: Path) -> bool:
-    return path.stem == "README" or any(part.startswith(".") for part in path.parts)
 
 
 def generate_noise(sr: int, seed: int) -> Iterator[tuple[str, np.ndarray]]:

@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stages.evaluate.event_scores import COUNTS, METHODS, Span, count_events, f1_scores, summarise
+from stages.evaluate.event_scores import (
+    COUNTS,
+    METHODS,
+    Span,
+    count_events,
+    f1_scores,
+    summarise,
+    summarise_backgrounds,
+)
 
 CLASSES = ["dog", "horn"]
 DOG = Span(2.0, 4.0, "dog")
@@ -87,6 +95,20 @@ def test_numbers_are_means_of_folds_and_the_table_is_of_all_together():
     assert table["class"].tolist() == CLASSES
     assert table["n_events"].tolist() == [3, 1]
     assert table["event_f1"].tolist() == pytest.approx([2 * 2 / (2 * 2 + 1), 0])
+    assert table["event_error_rate"].tolist() == pytest.approx([1 / 3, 7])
+
+
+def test_backgrounds_are_scored_one_by_one():
+    counts = {
+        1: {"steady": counts_of([1, 0, 0], [0, 1, 1]), "wandering": counts_of([0, 2, 0], [0, 2, 0])},
+        2: {"steady": counts_of([1, 1, 0], [0, 0, 5]), "wandering": counts_of([2, 0, 0], [2, 0, 0])},
+    }
+    overlaps = {1: {"steady": (0.0, 0.0), "wandering": (1.0, 4.0)}, 2: {"steady": (0.0, 0.0), "wandering": (2.0, 8.0)}}
+    table = summarise_backgrounds(counts, overlaps).set_index("background")
+    assert table.loc["steady", "event_f1"] == pytest.approx(7 / 12)
+    assert table.loc["wandering", ["n_events", "segment_f1", "event_error_rate"]].tolist() == [8, 0.5, 0.5]
+    assert table["overlap_recall"].tolist() == pytest.approx([np.nan, 0.25], nan_ok=True)
+    assert len(summarise_backgrounds({}, {})) == 0
 
 
 def test_without_a_fold_or_an_event_there_are_no_numbers():

@@ -22,10 +22,11 @@ from stages.evaluate.plots import (
     plot_soundscape,
 )
 from stages.evaluate.scores import count_confusions, score
-from stages.evaluate.soundscapes import Placed, Soundscape, SoundscapeExample
+from stages.evaluate.soundscapes import SoundscapeExample
 from stages.lib.core.labels import UNSURE
 from stages.lib.inference.events import Event
 from stages.lib.plotting import legible, save_figure, shorten
+from stages.lib.soundscapes.compose import Placed, Soundscape
 
 
 def soundscape_of(classes):

@@ -19,10 +19,11 @@ from stages.evaluate.event_scores import COUNTS
 from stages.evaluate.plots import (
     plot_confusion,
 )
-from stages.evaluate.predictions import SOUNDSCAPE_COLUMNS, FoldPredictions
+from stages.evaluate.predictions import FoldPredictions
 from stages.evaluate.published import differences, find_protocol, read_published
 from stages.evaluate.report import LISTEN_S, LISTEN_SR, N_EXAMPLES, Run, choose_examples, encode_mp3, render_report
 from stages.evaluate.scores import count_confusions
+from stages.evaluate.soundscapes import SOUNDSCAPE_COLUMNS, SoundscapeDetections
 from stages.evaluate.unknown import UNKNOWN_COLUMNS
 from stages.lib.core.errors import AudioError, DataError
 from stages.lib.model.calibration import Calibration
@@ -64,9 +65,12 @@ def evaluate_table(predictions, classes=NAMES, counts=None, unknown=None):
             fold=fold,
             segments=rows.assign(start_s=0.0),
             clips=rows,
-            soundscapes=pd.DataFrame(columns=SOUNDSCAPE_COLUMNS),
-            counts=counts,
-            example=None,
+            soundscapes=SoundscapeDetections(
+                pd.DataFrame(columns=SOUNDSCAPE_COLUMNS),
+                {} if counts is None else {"steady": counts},
+                {} if counts is None else {"steady": (0.0, 0.0)},
+                None,
+            ),
         )
         for fold, rows in predictions.groupby("fold")
     ]

@@ -9,13 +9,13 @@ import soundfile
 
 from helpers.metadata import make_metadata
 from helpers.tone_model import SR, scene, tone_model
+from stages.evaluate.recordings import find_recordings
 from stages.evaluate.unknown import (
     CONFIDENCES,
     LEVELS_DB,
     NOISE_S,
     UNKNOWN_COLUMNS,
     detect_unknown,
-    find_recordings,
     generate_noise,
     summarise_unknown,
 )
@@ -51,21 +51,22 @@ def test_recordings_are_all_files_but_hidden_ones_and_readmes(tmp_path):
     for name in ("b.wav", "sub/a.flac", ".hidden.wav", ".cache/c.wav"):
         write(tmp_path / name, np.zeros(10))
     (tmp_path / "README.md").write_text("about")
-    assert [path.relative_to(tmp_path).as_posix() for path in find_recordings(tmp_path)] == ["b.wav", "sub/a.flac"]
+    found = find_recordings(tmp_path, "evaluate.unknown")
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == ["b.wav", "sub/a.flac"]
 
 
 def test_what_is_no_recording_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("not a sound")
     message = r"evaluate\.unknown: .*: notes\.txt: cannot be read as audio \(.*\); move what is no recording elsewhere"
     with pytest.raises(DataError, match=message):
-        find_recordings(tmp_path)
+        find_recordings(tmp_path, "evaluate.unknown")
 
 
 def test_named_and_unsure_sounds_are_distinguished(tmp_path):
     """Tones are named by the model that knows them; one without a preference is unsure of all but silence."""
     write(tmp_path / "known.wav", scene())
     write(tmp_path / "silent.wav", np.zeros(2 * SR))
-    table = detect_unknown(tone_model(), tmp_path, find_recordings(tmp_path), seed=1)
+    table = detect_unknown(tone_model(), tmp_path, find_recordings(tmp_path, "evaluate.unknown"), seed=1)
     assert list(table.columns) == UNKNOWN_COLUMNS
     assert set(table["model"]) == {"fold_3"}
     recordings = table[table["kind"] == "recordings"].set_index("recording")
@@ -76,7 +77,7 @@ def test_named_and_unsure_sounds_are_distinguished(tmp_path):
     assert len(table[table["kind"] == "noise"]) == 9
 
     undecided = replace(tone_model(), score=lambda segments: np.full((len(segments), 3), 1 / 3, np.float32))
-    table = detect_unknown(undecided, tmp_path, find_recordings(tmp_path), seed=1)
+    table = detect_unknown(undecided, tmp_path, find_recordings(tmp_path, "evaluate.unknown"), seed=1)
     recordings = table[table["kind"] == "recordings"].set_index("recording")
     assert recordings.loc["known.wav", ["class", "confidence", "named_s", "unsure_s"]].tolist() == ["", 0, 0, 9]
     assert recordings.loc["silent.wav", "unsure_s"] == 0
@@ -87,7 +88,7 @@ def test_a_recording_that_cannot_be_read_to_its_end_is_named(tmp_path):
     write(tmp_path / "sub/inverted.wav", np.stack([y, -y], axis=1))
     message = r"evaluate\.unknown: .*sub/inverted\.wav: averaging the channels loses all of the sound: .*; move it"
     with pytest.raises(DataError, match=message):
-        detect_unknown(tone_model(), tmp_path, find_recordings(tmp_path), seed=1)
+        detect_unknown(tone_model(), tmp_path, find_recordings(tmp_path, "evaluate.unknown"), seed=1)
 
 
 def test_a_model_that_always_says_the_same_names_all_noise_but_what_is_as_soft_as_silence():

@@ -11,12 +11,13 @@ PARAMS = EvaluateParams(
     n_soundscapes=0,
     soundscape_s=6.0,
     soundscape_snr_db=[6.0, 20.0],
+    backgrounds="",
     unknown="",
     seed=1,
 )
 TABLES = [  # of evaluate, without those of unknown sounds
     "predictions", "scores", "folds", "classes", "groups", "calibration", "confusions", "misclassifications",
-    "precision_recall", "roc", "soundscapes", "soundscape_classes",
+    "precision_recall", "roc", "soundscapes", "soundscape_classes", "soundscape_backgrounds",
 ]  # fmt: skip
 NAMES = ["siren", "<b>dog & bark</b>", "car_horn"]  # a class may be called anything
 

@@ -123,7 +123,7 @@ def run_small(folder: Path, small_params: dict) -> None:
         fetch=fetch,
         train={"epochs": 2, "weights": "data/weights/none.yaml"},
         validate={"max_rejected_share": 0.5},
-        evaluate={"unknown": "data/unknown"},
+        evaluate={"unknown": "data/unknown", "backgrounds": "data/backgrounds"},
     )
     assert workspace.repro() == ALL
     workspace.commit()

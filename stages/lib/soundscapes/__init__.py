@@ -1,0 +1,1 @@
+"""Recordings composed of known clips at known times, over backgrounds of several kinds."""
