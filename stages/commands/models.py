@@ -1,5 +1,6 @@
 """Which model of a folder a command uses."""
 
+from functools import partial
 from pathlib import Path
 
 from stages.lib.core.errors import ModelError
@@ -13,6 +14,21 @@ def find_model(wanted: str | None, folder: Path) -> Path:
     if wanted and Path(wanted).suffix:
         return Path(wanted)
     return folder / choose_model(wanted, sorted(path.name for path in folder.glob("*.keras")), folder)
+
+
+def obtain_model(wanted: str | None, revision: str | None, scratch: Path) -> Path:
+    """The file of the model that was asked for, of the workspace or of a revision.
+
+    A revision is a commit, branch, tag or experiment; its model is copied into the folder `scratch`. Raises
+    `ModelError` where a file is asked for, which a revision does not have.
+    """
+    if revision is None:
+        return find_model(wanted, MODELS)
+    if wanted and Path(wanted).suffix:
+        raise ModelError(f"{wanted}: --rev takes a name for --model, not a file")
+    from stages.commands.revisions import copy_out  # with DVC, which only this needs
+
+    return copy_out(revision, MODELS, partial(choose_model, wanted, folder=MODELS), scratch)
 
 
 def choose_model(wanted: str | None, names: list[str], folder: Path) -> str:

@@ -345,6 +345,7 @@ BAD_ARGUMENTS = [
     (["--out=x.pb"], r"x\.pb: expected a name that ends in \.onnx \(ONNX\) or \.tflite \(LiteRT\)"),
     (["--model=missing.keras"], r"missing\.keras: not a model of this pipeline"),
     (["--model=fold_9"], r"data/models: has no model 'fold_9'; it has fold_3"),
+    (["--rev=main", "--model=x.keras"], r"x\.keras: --rev takes a name for --model, not a file"),
 ]
 
 

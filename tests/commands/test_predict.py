@@ -30,13 +30,13 @@ from stages.lib.inference.detect import detect
 from stages.lib.inference.events import Event
 from stages.lib.inference.runtime import open_model
 
-FIND_MODEL = predict.find_model  # which most tests replace
+OBTAIN_MODEL = predict.obtain_model  # which most tests replace
 
 
 @pytest.fixture(autouse=True)
 def _model_of_tones(monkeypatch):
     monkeypatch.setattr(predict, "open_model", lambda path: tone_model())
-    monkeypatch.setattr(predict, "find_model", lambda wanted, revision, scratch: Path("fold_3.keras"))
+    monkeypatch.setattr(predict, "obtain_model", lambda wanted, revision, scratch: Path("fold_3.keras"))
 
 
 @pytest.fixture
@@ -328,7 +328,7 @@ def test_which_model_is_meant_must_be_clear(wanted, names, message):
 def test_a_file_of_another_kind_is_named_as_a_file(tmp_path):
     model = tmp_path / "fold_10.tflite"
     with pytest.raises(ModelError, match=r"fold_10\.tflite: expected a model file, which ends in \.keras or \.onnx"):
-        open_model(FIND_MODEL(str(model), None, tmp_path))
+        open_model(OBTAIN_MODEL(str(model), None, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_a_model_of_a_revision_is_copied_out_of_the_cache(repository, tmp_path):
     copies = {}
     for revision in ("HEAD", "HEAD~1"):
         (tmp_path / revision).mkdir()
-        copies[revision] = FIND_MODEL(None, revision, tmp_path / revision)
+        copies[revision] = OBTAIN_MODEL(None, revision, tmp_path / revision)
     assert {revision: path.read_text() for revision, path in copies.items()} == {"HEAD": "new", "HEAD~1": "old"}
     assert all(path.stat().st_nlink == 1 for path in copies.values())  # whoever writes to it leaves the cache alone
     with pytest.raises(EarError, match=r"nothing: no commit, branch, tag or experiment"):

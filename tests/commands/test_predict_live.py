@@ -173,7 +173,7 @@ def pcm(y):
 def predict_stdin(monkeypatch):
     """Runs the command with the model of tones on pieces of standard input."""
     monkeypatch.setattr(predict, "open_model", lambda path: tone_model())
-    monkeypatch.setattr(predict, "find_model", lambda wanted, revision, scratch: None)
+    monkeypatch.setattr(predict, "obtain_model", lambda wanted, revision, scratch: None)
 
     def run(*pieces, options=()):
         monkeypatch.setattr(sys, "stdin", StandardInput(*pieces))

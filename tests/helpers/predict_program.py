@@ -14,7 +14,7 @@ from helpers.tone_model import tone_model
 from stages.commands.predict import __main__ as predict
 from stages.lib.core.errors import run
 predict.open_model = lambda path: tone_model()
-predict.find_model = lambda *arguments: None
+predict.obtain_model = lambda *arguments: None
 try:
     run(lambda: predict.main(sys.argv[1:]))
 except KeyboardInterrupt:

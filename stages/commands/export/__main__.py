@@ -6,9 +6,10 @@ is a folder of its own, since DVC would take a new file in `data/models` for a c
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 
-from stages.commands.models import MODELS, find_model
+from stages.commands.models import MODELS, obtain_model
 from stages.lib.core.errors import ModelError, run
 from stages.lib.core.files import atomic_write
 from stages.lib.inference.runtime import Model
@@ -20,10 +21,15 @@ EXPORTS = Path("exports")  # not tracked
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Load the model, convert it, write it."""
+    """Find the model, convert it, write it."""
     args = parse_args(argv)
-    path = find_model(args.model, MODELS)
-    out = args.out or EXPORTS / f"{path.stem}.onnx"
+    with tempfile.TemporaryDirectory() as scratch:
+        path = obtain_model(args.model, args.rev, Path(scratch))
+        export(path, args.out or EXPORTS / f"{args.rev or path.stem}.onnx", described=args.rev or str(path))
+
+
+def export(path: Path, out: Path, *, described: str) -> None:
+    """Write the model file `path`, of which a line tells as `described`, to `out`. Raises `ModelError`."""
     if out.suffix not in (".onnx", ".tflite"):
         raise ModelError(f"{out}: expected a name that ends in .onnx (ONNX) or .tflite (LiteRT)")
     metadata = read_metadata(path)
@@ -41,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         content = to_litert(model, metadata, featurizer)
     with atomic_write(out) as tmp_path:
         tmp_path.write_bytes(content)
-    print(f"export: {path} as {out}, {len(content) / 1e6:.1f} MB")
+    print(f"export: {described} as {out}, {len(content) / 1e6:.1f} MB")
     if not takes_samples(featurizer.params):
         print("export: it takes features, not samples: PCEN looks back to before a segment, see docs/export.md")
 
@@ -50,6 +56,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read which model, and where to."""
     parser = argparse.ArgumentParser(prog="python -m stages.commands.export", description=__doc__.splitlines()[0])
     parser.add_argument("--model", help=f"a .keras file, or a name in {MODELS}, such as fold_10")
+    parser.add_argument("--rev", help="take the model of a commit, branch, tag or experiment instead of the workspace")
     parser.add_argument("--out", type=Path, help=f"FILE.onnx or FILE.tflite; by default {EXPORTS}/<name>.onnx")
     return parser.parse_args(argv)
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.commands import models
 from stages.commands.fast_start import open_model
+from stages.commands.models import obtain_model
 from stages.commands.predict.captions import choose_display
 from stages.commands.predict.formats import CSV_HEAD, audacity_labels, csv_line, encodable, json_line, printable, table
 from stages.commands.predict.live import check_stdin, read_stdin
@@ -61,7 +61,7 @@ def check_installed(args: argparse.Namespace) -> None:
 def use_model(args: argparse.Namespace) -> Model:
     """Open the model that was asked for, say which it is, and begin the output."""
     with tempfile.TemporaryDirectory() as scratch:
-        model = open_model(find_model(args.model, args.rev, Path(scratch)))
+        model = open_model(obtain_model(args.model, args.rev, Path(scratch)))
     print(f"predict: {describe(model, args.rev)}", file=sys.stderr)
     if args.csv:
         print(CSV_HEAD)
@@ -107,15 +107,6 @@ def find_problem(recording: str) -> str | None:
 def print_error(recording: str, reason: str) -> None:
     """Print why one recording could not be read; the others go on."""
     print(f"error: {printable(recording)}: {reason.removeprefix(f'{Path(recording).name}: ')}", file=sys.stderr)
-
-
-def find_model(wanted: str | None, revision: str | None, scratch: Path) -> Path:
-    """The file of the model that was asked for; one of a revision is copied into `scratch`."""
-    if revision is None:
-        return models.find_model(wanted, models.MODELS)
-    from stages.commands.revisions import copy_out
-
-    return copy_out(revision, models.MODELS, partial(models.choose_model, wanted, folder=models.MODELS), scratch)
 
 
 def describe(model: Model, revision: str | None) -> str:

@@ -1,0 +1,146 @@
+"""Sounds of one's own: what is said of a model, what is refused, and the page that shows it command by command."""
+
+import hashlib
+import re
+import shutil
+
+import filelock
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from helpers.repository import ROOT
+from helpers.workspace import Clone, write_tone
+from stages.commands import learn
+from stages.commands.recipe import read_recipe
+from stages.lib.core.errors import EarError, ParamsError, SourceError
+
+PAGE = (ROOT / "docs/your-sounds.md").read_text()
+COMMANDS = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)).splitlines()
+
+
+def clips(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["class", "predicted", "source"])
+
+
+NOTHING_REJECTED = pd.DataFrame(columns=["clip", "reasons"])
+
+
+def test_what_is_recognised_is_said_class_by_class():
+    table = clips(
+        *(("doorbell", "doorbell", f"d{i}") for i in range(9)),
+        ("doorbell", "kettle", "d9"),
+        *(("kettle", "kettle", f"k{i}") for i in range(5)),
+    )
+    assert learn.describe(table, NOTHING_REJECTED) == [
+        "doorbell: 9 of 10 recordings recognised; 1 taken for kettle",
+        "kettle: 5 of 5 recordings recognised",
+        "in all: 14 of 15 recordings recognised by networks that have not heard them before",
+    ]
+
+
+def test_takes_of_one_occasion_are_not_counted_as_independent():
+    table = clips(*(("room", "room", "monday") for _ in range(20)), *(("kettle", "room", f"k{i}") for i in range(5)))
+    lines = learn.describe(table, NOTHING_REJECTED)
+    assert lines[0] == "kettle: 0 of 5 recordings recognised; 5 taken for room"
+    assert lines[1].endswith("(too few to rely on: 1 that were made independently; record 5 or more)")
+
+
+def test_recordings_that_were_left_out_are_named_with_the_reason():
+    rejected = pd.DataFrame({"clip": ["kettle/4.m4a"], "reasons": ["silent"]})
+    assert learn.describe(clips(("a", "a", "1")), rejected)[-1] == "left out: kettle/4.m4a: silent"
+
+
+def test_the_experiment_differs_from_the_workspace_by_the_recipe_and_the_recordings(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    settings = learn.choose_settings(learn.parse_args([str(tmp_path), "-S", "train.seed=2"]))
+    chosen = dict(setting.split("=", 1) for setting in settings)
+    recipe = {key: value.text for key, value in read_recipe(ROOT / "data/recipes/few.yaml")[1].items()}
+    assert chosen["fetch.source"] == str(tmp_path)
+    assert chosen["train.seed"] == "2"
+    for key in ("train.model", "train.freeze", "featurize.sr", "augment.mix"):
+        assert chosen[key] == recipe[key]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["absent"], SourceError, r"^absent: no such folder; give one with a folder for each sound$"),
+        ([".", "--recipe", "fewest"], ParamsError, r"^fewest: no such recipe; there are: default, few, "),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused_before_any_work(arguments, error, message, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(learn, "follow_dvc", lambda *_: pytest.fail("DVC was started"))
+    with pytest.raises(error, match=message):
+        learn.main(arguments)
+
+
+def test_it_must_be_run_in_the_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EarError, match=r"not the root of the repository"):
+        learn.main(["."])
+
+
+def test_two_do_not_learn_at_once(tmp_path, monkeypatch):
+    (tmp_path / ".dvc").mkdir()
+    for name in ("params.yaml", "data/recipes/few.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    learn.LOCK.parent.mkdir()
+    with filelock.FileLock(learn.LOCK), pytest.raises(EarError, match=r"another 'learn' is running"):
+        learn.main(["."])
+
+
+def test_of_a_failure_the_line_of_the_stage_is_shown():
+    said = "Running stage 'fetch':\nerror: recordings: holds no recording\nERROR: failed to reproduce 'fetch'\n"
+    assert str(learn.explain(said)) == "recordings: holds no recording"
+    assert str(learn.explain("ERROR: unknown\n")) == "'dvc exp run' failed: unknown; correct that first"
+
+
+@pytest.fixture(scope="module")
+def followed(finished, tmp_path_factory) -> tuple[Clone, dict[str, str]]:
+    """A workspace in which the page was followed on tones, with random weights for those of YAMNet, which a test cannot
+    download, and what each command printed.
+    """
+    from stages.train.networks import YAMNET_BLOCKS
+    from stages.train.weights import write_layers
+
+    folder = tmp_path_factory.mktemp("learn")
+    workspace = Clone(finished, folder / "workspace")
+    rng, layers, n_in = np.random.default_rng(0), [[np.zeros(1, np.float32)]], 32  # before first_layer
+    shapes = [(3, 3, 1, 32)]
+    for n_out, _ in YAMNET_BLOCKS:
+        shapes += [(3, 3, n_in, 1), (1, 1, n_in, n_out)]
+        n_in = n_out
+    for shape in shapes:
+        n_inputs = shape[0] * shape[1] * (shape[2] if shape[3] != 1 else 1)
+        kernel = rng.normal(0, np.sqrt(2 / n_inputs), shape).astype(np.float32)
+        layers.append([kernel, np.zeros(shape[2] if shape[3] == 1 else shape[3], np.float32)])
+    write_layers(folder / "random.npz", layers)
+    about = yaml.safe_load((workspace.root / "data/weights/yamnet.yaml").read_text()) | {
+        "address": str(folder / "random.npz"),
+        "sha256": hashlib.sha256((folder / "random.npz").read_bytes()).hexdigest(),
+        "size_bytes": (folder / "random.npz").stat().st_size,
+    }
+    (workspace.root / "data/weights/yamnet.yaml").write_text(yaml.safe_dump(about))
+    workspace.commit()
+    for i, (name, frequency) in enumerate({"doorbell": 700, "kettle": 2500}.items()):
+        for j in range(6):
+            write_tone(workspace.root / f"recordings/{name}/{j}.wav", frequency, 1.0 + 0.1 * j, seed=10 * i + j)
+    shutil.copy(workspace.root / "params.yaml", folder)
+    return workspace, {command: workspace.run("bash", "-c", f"set -eu; {command}") for command in COMMANDS}
+
+
+@pytest.mark.slow
+def test_the_page_is_followed_command_by_command(followed):
+    workspace, said = followed
+    of_learn = next(text for command, text in said.items() if ".learn " in command)
+    assert "doorbell: 6 of 6 recordings recognised\n" in of_learn
+    assert "in all: 12 of 12 recordings recognised by networks that have not heard them before\n" in of_learn
+    assert "model: python -m stages.commands.predict --rev my-sounds FILE\n" in of_learn
+    assert "doorbell" in next(text for command, text in said.items() if ".predict " in command)
+    assert "kettle" in next(text for command, text in said.items() if "my-sounds.onnx" in command)
+    assert not workspace.run("git", "status", "--porcelain", "--untracked-files=no")  # the workspace is as it was
