@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.commands.predict.plots import COLUMNS, Columns
+from stages.commands.predict.columns import COLUMNS, Columns
 
 
 @pytest.mark.parametrize("n", [0, 1, COLUMNS - 1, COLUMNS, 5 * COLUMNS + 3])

@@ -27,28 +27,40 @@ class EndedEvents:
         """Nothing is left to print."""
 
 
-class BegunEvents:
-    """A line for each event when it has begun: one that waits for its end might come too late for people."""
+class Beginnings:
+    """Tells which events of a stream are new: one that waits for its end might come too late for people."""
 
     def __init__(self) -> None:
-        """Nothing was printed yet."""
-        self._printed: set[tuple[float, str, bool]] = set()
+        """Nothing has begun yet."""
+        self._known: set[tuple[float, str, bool]] = set()
 
-    def show(self, detector: StreamDetector, ended: Sequence[Event]) -> None:
-        """Print the events that began with the newest block."""
+    def take(self, detector: StreamDetector, ended: Sequence[Event]) -> list[Event]:
+        """The events that began with the newest block, by start; `ended` are those that ended with it."""
         ongoing = detector.ongoing
-        for event in sorted([*ended, *ongoing], key=by_start):
-            if _key(event) not in self._printed:
-                print(begun_line(event), flush=True)
-        self._printed = {_key(event) for event in ongoing}
-
-    def close(self) -> None:
-        """Nothing is left to print."""
+        begun = [event for event in sorted([*ended, *ongoing], key=by_start) if _key(event) not in self._known]
+        self._known = {_key(event) for event in ongoing}
+        return begun
 
 
 def _key(event: Event) -> tuple[float, str, bool]:
     """What stays the same while an event goes on."""
     return event.start_s, event.label, event.is_unsure
+
+
+class BegunEvents:
+    """A line for each event when it has begun."""
+
+    def __init__(self) -> None:
+        """Nothing was printed yet."""
+        self._beginnings = Beginnings()
+
+    def show(self, detector: StreamDetector, ended: Sequence[Event]) -> None:
+        """Print the events that began with the newest block."""
+        for event in self._beginnings.take(detector, ended):
+            print(begun_line(event), flush=True)
+
+    def close(self) -> None:
+        """Nothing is left to print."""
 
 
 class TerminalCaptions:

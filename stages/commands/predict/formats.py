@@ -64,17 +64,20 @@ def caption(end_s: float, active_classes: Sequence[tuple[str, float]], width: in
     return f"{clock(end_s)}  {text}"[:width]
 
 
-def json_line(name: str, event: Event) -> str:
-    """An event as one JSON object."""
-    content = {
-        "file": name,
+def as_dict(event: Event) -> dict[str, float | str | bool]:
+    """An event as programs read it."""
+    return {
         "start_s": event.start_s,
         "end_s": event.end_s,
         "class": event.label,
         "confidence": event.confidence,
         "unsure": event.is_unsure,
     }
-    return json.dumps(content, ensure_ascii=False)
+
+
+def json_line(name: str, event: Event) -> str:
+    """An event as one JSON object."""
+    return json.dumps({"file": name, **as_dict(event)}, ensure_ascii=False)
 
 
 def csv_line(name: str, event: Event) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from stages.commands.predict.columns import Columns
 from stages.commands.predict.formats import spoken
 from stages.lib.core.labels import UNSURE
 from stages.lib.frontend.mel_axis import set_hz_ticks
@@ -12,34 +13,6 @@ from stages.lib.inference.detect import StreamDetector
 from stages.lib.inference.events import Event
 from stages.lib.model.metadata import ModelMetadata
 from stages.lib.plotting import DOUBT, GRID, INK, LEVELS, SHARES
-
-COLUMNS = 2000  # at least half as many are drawn of a long recording, twice what the width of the picture shows
-
-
-class Columns:
-    """The greatest values of equal parts of a sequence of unknown length, so that a picture of hours needs no more."""
-
-    def __init__(self) -> None:
-        """Begin with parts of one row."""
-        self._rows: list[np.ndarray] = []
-        self._part: list[np.ndarray] = []
-        self.rows_per_part = 1
-
-    def add(self, rows: np.ndarray) -> None:
-        """Take the next rows, of shape (n, width)."""
-        for row in rows:
-            self._part.append(row)
-            if len(self._part) == self.rows_per_part:
-                self._rows.append(np.max(self._part, axis=0))
-                self._part = []
-            if len(self._rows) == COLUMNS:
-                pairs = np.array(self._rows).reshape(COLUMNS // 2, 2, -1)
-                self._rows, self.rows_per_part = list(pairs.max(axis=1)), 2 * self.rows_per_part
-
-    @property
-    def values(self) -> np.ndarray:
-        """The parts, (n, width); the last may be of fewer rows."""
-        return np.array([*self._rows, *([np.max(self._part, axis=0)] if self._part else [])])
 
 
 class Picture:

@@ -1,0 +1,1 @@
+"""Caption sounds in a browser, and answer programs over HTTP."""

@@ -1,0 +1,49 @@
+"""The application: routes by subject, the page, and one line for each error."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from stages.commands.listen import about, live, recordings
+from stages.commands.listen.access import Access
+from stages.commands.listen.options import Settings
+from stages.commands.listen.service import Service
+from stages.lib.core.errors import one_line
+from stages.lib.inference.runtime import Model
+
+STATIC = Path(__file__).parent / "static"
+
+
+def make_app(open_model: Callable[[], Model], settings: Settings) -> FastAPI:
+    """The application; `open_model` is called once it runs, in a thread."""
+    service = Service(open_model, settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with service.run():
+            yield
+
+    # Its pages of documentation would load code from another site.
+    app = FastAPI(title="urban-ear", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=lifespan)
+    for part in (about, recordings, live):
+        app.include_router(part.make_router(service))
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    app.mount("/static", StaticFiles(directory=STATIC))
+    app.add_middleware(Access, settings=settings)
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        return JSONResponse({"detail": one_line(f"{where}: {first['msg']}")}, 422)
+
+    return app

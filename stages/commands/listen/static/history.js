@@ -1,0 +1,72 @@
+// What was heard, the newest first.
+
+import { element, eventName, percent, timeOfDay } from "./format.js";
+
+const MAX_ENTRIES = 1000;
+const byId = (id) => document.getElementById(id);
+
+export class History {
+  constructor() {
+    this.entries = new Map();
+    byId("export").onclick = () => this.save();
+    byId("clear").onclick = () => this.clear();
+  }
+
+  // `key` tells events apart; an event that goes on is put again with what is known by then.
+  put(key, event, at, { ongoing, alerted }) {
+    const known = this.entries.get(key);
+    const item = known?.item ?? element("li");
+    const entry = { event, at, item, ongoing, alerted: alerted || (known?.alerted ?? false) };
+    this.entries.set(key, entry);
+    item.className = `${event.unsure ? "unsure" : ""} ${entry.alerted ? "alerted" : ""}`.trim();
+    const seconds = ongoing ? "now" : `${(event.end_s - event.start_s).toFixed(1)} s`;
+    item.replaceChildren(
+      element("time", { text: timeOfDay(at) }),
+      element("span", { text: eventName(event), className: "name" }),
+      element("span", { text: `${seconds}, ${percent(event.confidence)}`, className: "seconds" }),
+    );
+    if (!known) byId("history").prepend(item);
+    if (this.entries.size > MAX_ENTRIES) {
+      const [oldest, { item: last }] = this.entries.entries().next().value;
+      this.entries.delete(oldest);
+      last.remove();
+    }
+    this.refresh();
+  }
+
+  // The stream is over: nothing goes on.
+  settle() {
+    for (const [key, { event, at, ongoing }] of this.entries) {
+      if (ongoing) this.put(key, event, at, { ongoing: false });
+    }
+  }
+
+  clear() {
+    this.entries.clear();
+    byId("history").replaceChildren();
+    this.refresh();
+  }
+
+  refresh() {
+    byId("history-empty").hidden = this.entries.size > 0;
+    byId("export").disabled = byId("clear").disabled = this.entries.size === 0;
+  }
+
+  csv() {
+    const rows = [...this.entries.values()].map(({ event, at }) => [
+      at.toISOString(), (event.end_s - event.start_s).toFixed(3), event.class, event.confidence.toFixed(4), event.unsure,
+    ]);
+    const cell = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
+    return [["time", "duration_s", "class", "confidence", "unsure"], ...rows]
+      .map((row) => `${row.map(cell).join(",")}\r\n`)
+      .join("");
+  }
+
+  save() {
+    const link = element("a");
+    link.href = URL.createObjectURL(new Blob([this.csv()], { type: "text/csv" }));
+    link.download = `urban-ear-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.csv`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+}

@@ -1,0 +1,69 @@
+// The page: views, and what they share.
+
+import { Alerts } from "./alerts.js";
+import { Caption } from "./caption.js";
+import { History } from "./history.js";
+import { Live } from "./live.js";
+import { Placing } from "./placing.js";
+import { Preferences } from "./preferences.js";
+import { RecordingView } from "./recording.js";
+import { Sounds } from "./sounds.js";
+import { Waterfall } from "./waterfall.js";
+
+const RETRY_S = 3;
+const byId = (id) => document.getElementById(id);
+
+function openStorage() {
+  try {
+    return window.localStorage;
+  } catch {
+    return { getItem: () => null, setItem: () => {} }; // blocked by the browser's settings
+  }
+}
+
+function showView() {
+  const views = [...document.querySelectorAll("main > section")];
+  const chosen = views.find(({ dataset }) => `#${dataset.view}` === location.hash) ?? views[0];
+  for (const view of views) view.hidden = view !== chosen;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.hash === `#${chosen.dataset.view}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  scrollTo(0, 0);
+}
+
+function notice(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = !text;
+}
+
+// Asks until there is a model, and says meanwhile why there is none.
+async function awaitModel(onModel) {
+  for (;;) {
+    const answer = await fetch("api/model").catch(() => null);
+    if (answer?.ok) {
+      notice("");
+      onModel(await answer.json());
+      return;
+    }
+    const detail = answer && (await answer.json().catch(() => null))?.detail;
+    notice(answer ? `No sounds can be recognised yet: ${detail ?? answer.status}` : "The program does not answer.");
+    await new Promise((done) => setTimeout(done, 1000 * RETRY_S));
+  }
+}
+
+const preferences = new Preferences(openStorage());
+const alerts = new Alerts(preferences);
+const sounds = new Sounds(preferences, alerts);
+const placing = new Placing(preferences);
+new RecordingView();
+new Live({
+  preferences, alerts, placing, caption: new Caption(preferences), history: new History(),
+  waterfall: new Waterfall(byId("waterfall")),
+});
+addEventListener("hashchange", showView);
+showView();
+awaitModel((model) => {
+  sounds.show(model);
+  placing.show(model);
+});
