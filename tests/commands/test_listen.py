@@ -113,7 +113,7 @@ def plain_messages(messages):
 def test_a_recording_gets_what_predict_prints(client, tmp_path, monkeypatch, capsys):
     (tmp_path / "street.wav").write_bytes(as_file(scene()))
     monkeypatch.setattr(predict, "open_model", lambda path: tone_model())
-    monkeypatch.setattr(predict, "find_model", lambda wanted, revision, scratch: None)
+    monkeypatch.setattr(predict, "obtain_model", lambda wanted, revision, scratch: None)
     monkeypatch.chdir(tmp_path)
     predict.main(["street.wav", "--json"])
     expected = read_lines(capsys.readouterr().out)

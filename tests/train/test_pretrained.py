@@ -14,6 +14,7 @@ from helpers.tones import PLAIN, write_params
 from stages.commands.export import __main__ as export
 from stages.lib.core.errors import ParamsError
 from stages.lib.features.store import open_features
+from stages.lib.inference.runtime import METADATA_KEY
 from stages.lib.model.archive import load_model, read_metadata
 from stages.lib.model.backend import start_backend
 from stages.lib.model.segments import make_segmenter
@@ -255,8 +256,8 @@ def test_the_model_file_and_its_export_name_licence_and_citation_of_the_weights(
     expected = {"title": "Small", "licence": LICENCE, "citation": CITATION, "sha256": sha256}
     assert read_metadata(model_path(out)).weights.model_dump() == expected
     export.main([f"--model={model_path(out)}", f"--out={tmp_path / 'x.onnx'}"])
-    (metadata,) = onnx.load(tmp_path / "x.onnx").metadata_props
-    assert json.loads(metadata.value)["weights"] == expected
+    properties = {item.key: item.value for item in onnx.load(tmp_path / "x.onnx").metadata_props}
+    assert json.loads(properties[METADATA_KEY])["weights"] == expected
 
 
 REFUSED = {
