@@ -30,7 +30,7 @@ from stages.lib.core.errors import ModelError
 from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer
 from stages.lib.inference.events import EventSettings
 from stages.lib.inference.runtime import METADATA_KEY, ONNX_VERSION, open_model
-from stages.lib.inference.streaming import StreamingClassifier
+from stages.lib.inference.streaming import StreamingClassifier, make_featurizer
 from stages.lib.model.archive import read_metadata, save_model
 from stages.lib.model.backend import start_backend
 from stages.lib.model.calibration import apply_temperature
@@ -165,12 +165,12 @@ def test_onnxruntime_gives_the_same_from_samples(exported, sounds, name):
     np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
 
 
-def run_onnx(path, **inputs):
+def run_onnx(path, output="probabilities", **inputs):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    (found,) = onnxruntime.InferenceSession(path, options).run(["probabilities"], inputs)
+    (found,) = onnxruntime.InferenceSession(path, options).run([output], inputs)
     return found
 
 
@@ -459,15 +459,16 @@ def test_the_script_of_the_page_gives_what_predict_gives_without_this_repository
 
 
 def segments_of_predict(model, path):
-    """Starts in seconds and probabilities of the segments on the grid, as the predict command scores them live."""
-    y = load_mono(path, 8000)[:, np.newaxis]
-    classifier, found = StreamingClassifier(model, 8000, batch_size=1), []
-    for start in range(0, len(y), 100):
-        classifier.push(y[start : start + 100])
-        newest = classifier.newest
-        if newest is not None and (not found or newest is not found[-1]):
-            found.append(newest)
-    return [(segment.end_s - N_SAMPLES / 8000, segment.probabilities) for segment in found]
+    """Starts in seconds and probabilities of the segments that the predict command scores, but for the one at the end.
+
+    `tests/lib/test_streaming.py` holds the streaming classifier to the same definition.
+    """
+    classifier = StreamingClassifier(model, 8000)
+    frames = make_featurizer(model)(load_mono(path, 8000))
+    starts = range(0, len(frames) - model.length + 1, classifier.step)
+    return [
+        (start * 128 / 8000, model.predict(frames[np.newaxis, start : start + model.length])[0]) for start in starts
+    ]
 
 
 def test_the_script_of_the_page_names_the_rate_that_it_needs(exported, tmp_path):
@@ -504,3 +505,18 @@ def test_a_model_on_pcen_takes_features(keras, tmp_path, capsys):
     expected = model.predict(segments, verbose=0)
     np.testing.assert_allclose(open_model(tmp_path / "a.onnx").predict(segments), expected, atol=TOLERANCE)
     np.testing.assert_allclose(run_onnx(tmp_path / "a.onnx", features=segments), expected, atol=TOLERANCE)
+
+
+def test_a_second_output_of_the_network_comes_along(keras, tmp_path):
+    features = keras.Input((30, 16), name="log_mel")
+    frames = keras.layers.Conv1D(4, 3, strides=2, activation="sigmoid")(features)
+    probabilities = keras.layers.Dense(3, activation="softmax")(keras.layers.GlobalAveragePooling1D()(frames))
+    model = keras.Model(features, [probabilities, frames])
+    save_model(tmp_path / "a.keras", model, tone_metadata())
+    export.main([f"--model={tmp_path / 'a.keras'}", f"--out={tmp_path / 'a.onnx'}"])
+    sounds = agreement.make_sounds(256 + 29 * 128, 8000)
+    featurizer = featurizer_of(tone_metadata())
+    expected = model.predict(np.stack([featurizer(y) for y in sounds]), verbose=0)
+    for name, values in zip(["probabilities", "frames"], expected, strict=True):
+        found = run_onnx(tmp_path / "a.onnx", output=name, samples=sounds)
+        np.testing.assert_allclose(found, values, atol=TOLERANCE, rtol=0)

@@ -1,6 +1,7 @@
 """Models for programs without Keras: ONNX and LiteRT, with all that prediction needs inside.
 
-The file takes segments of samples, holds front end, network and temperature, and gives the probabilities of classes.
+The file takes segments of samples, holds front end, network and temperature, and gives the probabilities of classes. A
+second output of the network, for the frames of a segment, is the second one of the file, as it is.
 What is left to the program that uses it is with it as JSON: the metadata of the model file, under the name
 `stages.lib.inference.runtime.METADATA_KEY`, and under `USE_KEY` how segments are cut and become events, see
 `describe_use`. ONNX has both among its properties. LiteRT has them in a zip archive behind the network, as TensorFlow
@@ -31,7 +32,7 @@ import numpy as np
 from stages.lib.core.errors import ModelError
 from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer
 from stages.lib.inference.events import EventSettings
-from stages.lib.inference.runtime import FEATURES, METADATA_KEY, ONNX_VERSION, PROBABILITIES, SAMPLES
+from stages.lib.inference.runtime import FEATURES, FRAMES, METADATA_KEY, ONNX_VERSION, PROBABILITIES, SAMPLES
 from stages.lib.inference.streaming import STEP_S
 from stages.lib.model.archive import EARLIEST, METADATA_MEMBER
 from stages.lib.model.metadata import ModelMetadata, dump_metadata
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 OPSET = 18  # of ONNX, the newest that tf2onnx 1.17 writes; onnxruntime reads it since 1.14
 ONNX_PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
 USE_KEY = "urban_ear_use"
+OUTPUTS = (PROBABILITIES, FRAMES)  # of a network, in their order
 
 
 def missing_packages() -> list[str]:
@@ -60,7 +62,7 @@ def to_onnx(model: "keras.Model", metadata: ModelMetadata, featurizer: Featurize
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of Keras asking NumPy for a name that tf2onnx once used
         found = onnx.load_model_from_string(_export(whole, "onnx", opset_version=OPSET))
-    _name_ends(found, [PROBABILITIES])
+    _name_ends(found, OUTPUTS[: len(whole.outputs)])
     if len(found.graph.input) == 2:
         _make_optional(found.graph, FEATURES)
     found.model_version = ONNX_VERSION
@@ -118,8 +120,13 @@ def _whole(model: "keras.Model", metadata: ModelMetadata, featurizer: Featurizer
     if both or not inputs:
         inputs.append(keras.Input((n_frames, n_features), name=FEATURES))
         segments.append(inputs[-1])
-    probabilities = network(segments[0] if len(segments) == 1 else Concatenate()(segments))
-    return keras.Model(inputs, Temperature(metadata.temperature, name=PROBABILITIES)(probabilities))
+    probabilities, *frames = as_list(network(segments[0] if len(segments) == 1 else Concatenate()(segments)))
+    return keras.Model(inputs, [Temperature(metadata.temperature, name=PROBABILITIES)(probabilities), *frames])
+
+
+def as_list(outputs: Any) -> list[Any]:
+    """What a network gives: of one output Keras makes no list."""
+    return outputs if isinstance(outputs, list) else [outputs]
 
 
 def copy_in_float32(model: "keras.Model") -> "keras.Model":

@@ -17,7 +17,8 @@ from stages.lib.model.metadata import ModelMetadata, parse_metadata
 # What an ONNX file has, as `stages.commands.export.converters` writes it.
 ONNX_VERSION = 1  # its `model_version`: raised where code misreads another one; 0 in files of urban-ear up to 0.2
 METADATA_KEY = "urban_ear"  # of its properties: under it is the metadata as JSON
-SAMPLES, FEATURES, PROBABILITIES = "samples", "features", "probabilities"  # its inputs and its output
+SAMPLES, FEATURES = "samples", "features"  # its inputs
+PROBABILITIES, FRAMES = "probabilities", "frames"  # its outputs; the second where the network has two
 
 
 @dataclass(frozen=True)
