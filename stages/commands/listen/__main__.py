@@ -61,7 +61,8 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise EarError(f"{host}:{port}: {error.strerror}; choose another with --host and --port") from None
+        reason = str(error.strerror).partition(" (while")[0]  # create_server repeats the address
+        raise EarError(f"{host}:{port}: {reason}; choose another with --host and --port") from None
 
 
 def greeting(host: str, port: int, args: argparse.Namespace) -> list[str]:
