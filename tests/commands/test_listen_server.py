@@ -90,8 +90,9 @@ def send_no_websocket(address):
 
 def send_a_huge_message(address):
     with live(address) as stream:
-        stream.send(bytes(4_000_000))
-        assert closing_code(stream) in (1009, None)  # None: the connection broke before the frame that says so
+        with suppress(ConnectionClosed):  # where it is refused before all of it is sent
+            stream.send(bytes(4_000_000))
+        assert closing_code(stream) in (1009, None)  # None: the connection broke before the frame that says why
 
 
 def send_at_200_khz(address):
