@@ -56,8 +56,8 @@ def test_yamnet_has_the_published_size(keras):
     convolutions = [layer for layer in body.layers if layer.weights]
     depthwise = [c for c in convolutions if isinstance(c, keras.layers.DepthwiseConv2D)]
     n_multiply_adds = 0
-    for c in convolutions:  # a depthwise one reads a single channel for each that it writes
-        n_inputs = np.prod(c.kernel.shape[:2]) if c in depthwise else np.prod(c.kernel.shape[:3])
+    for c in convolutions:  # a depthwise one reads a single channel for each that it writes, (height, width, in, 1)
+        n_inputs = np.prod(c.kernel.shape[:2] if c in depthwise else c.kernel.shape[:-1])
         n_multiply_adds += n_inputs * np.prod(c.output.shape[1:])
     assert (len(convolutions), len(depthwise)) == (27, 13)
     assert body.count_params() == pytest.approx(3.2e6, rel=0.01)

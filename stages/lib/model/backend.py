@@ -18,6 +18,8 @@ def start_backend(name: str) -> None:
     """
     os.environ["KERAS_BACKEND"] = name
     os.environ["TF_DETERMINISTIC_OPS"] = "1"  # read when TensorFlow starts; what cannot comply is an error
+    # Its faster kernels, a quarter less time for a step of training; by default it has them on some processors only.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Without the log of its C++ side: what fails is an exception anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
