@@ -3,7 +3,8 @@
 import { LEVELS } from "./colours.js";
 import { clock, element, eventName, percent } from "./format.js";
 
-const STEPS_S = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600];
+const TICK_PX = 64; // at least, from one time on the axis to the next
+const STEPS_S = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600];
 const byId = (id) => document.getElementById(id);
 
 export class RecordingView {
@@ -15,6 +16,11 @@ export class RecordingView {
     };
     this.player.onerror = () => (byId("player-problem").hidden = false);
     this.player.ontimeupdate = () => this.moveHead();
+    addEventListener("resize", () => {
+      if (!this.canvas) return;
+      this.drawAxis();
+      this.moveHead();
+    });
     document.addEventListener("dragover", (event) => {
       event.preventDefault();
       document.body.classList.add("dropping");
@@ -78,16 +84,16 @@ export class RecordingView {
     byId("player-problem").hidden = true;
     this.player.src = URL.createObjectURL(file);
     this.duration = duration;
-    this.drawTimeline(duration, events, spectrogram);
     byId("events").replaceChildren(...events.map((event) => this.item(event)));
     if (!events.length) byId("events").append(element("li", { text: "Nothing was heard.", className: "faint" }));
     byId("result").hidden = false;
+    this.drawTimeline(duration, events, spectrogram); // once it is shown, since it looks at its width
     this.moveHead();
   }
 
   item(event) {
     const button = element(
-      "button", {}, element("time", { text: `${clock(event.start_s)} to ${clock(event.end_s)}` }),
+      "button", {}, element("time", { text: `${clock(event.start_s)}–${clock(event.end_s)}` }),
       element("span", { text: eventName(event), className: event.unsure ? "name unsure" : "name" }),
       element("span", { text: percent(event.confidence) }),
     );
@@ -120,21 +126,29 @@ export class RecordingView {
       rows.push(element("span", { text: lane, className: "label" }), track);
     }
     const axis = element("div", { className: "axis" });
-    const step = STEPS_S.find((seconds) => duration / seconds <= 8) ?? STEPS_S.at(-1);
-    for (let at = 0; at < duration - step / 3; at += step) {
-      const tick = element("span", { text: clock(at).replace(/\.0$/, "") });
-      tick.style.left = `${(100 * at) / duration}%`;
-      axis.append(tick);
-    }
     rows.push(element("span", { className: "label" }), axis);
     this.head = element("div", { className: "head" });
     timeline.replaceChildren(...rows, this.head);
     this.canvas = canvas;
+    this.axis = axis;
+    this.drawAxis();
     timeline.onclick = ({ clientX }) => {
       const { left, width } = canvas.getBoundingClientRect();
       const share = (clientX - left) / width;
       if (share >= 0 && share <= 1) this.play(share * duration);
     };
+  }
+
+  drawAxis() {
+    const { axis, duration } = this;
+    const most = Math.max(1, axis.clientWidth / TICK_PX);
+    const step = STEPS_S.find((seconds) => duration / seconds <= most) ?? STEPS_S.at(-1);
+    axis.replaceChildren();
+    for (let at = 0; at < duration - step / 3; at += step) {
+      const tick = element("span", { text: clock(at).replace(/\.0$/, "") });
+      tick.style.left = `${(100 * at) / duration}%`;
+      axis.append(tick);
+    }
   }
 
   play(seconds) {

@@ -38,11 +38,12 @@ export class Sounds {
   choice(key, name, threshold) {
     const { what, least, pause } = this.preferences.of(key);
     const select = element("select");
-    for (const [value, text] of [["show", "show"], ["alert", "show and alert"], ["ignore", "ignore"]]) {
+    for (const [value, text] of [["show", "show"], ["alert", "alert"], ["ignore", "ignore"]]) {
       select.append(new Option(text, value, false, value === what));
     }
     select.dataset.class = key === UNSURE_KEY ? "" : key;
     const pauseInput = number(0, 86400, 1, pause);
+    const pauseLabel = labelled("alert again after, s", pauseInput);
     const row = element(
       "fieldset", { className: "choice" }, element("legend", { text: name }), labelled("what to do", select),
     );
@@ -55,8 +56,8 @@ export class Sounds {
       };
       row.append(labelled("least confidence, %", leastInput));
     }
-    row.append(labelled("seconds between alerts", pauseInput));
-    const refresh = () => (pauseInput.disabled = select.value !== "alert");
+    row.append(pauseLabel);
+    const refresh = () => (pauseLabel.hidden = select.value !== "alert");
     select.onchange = () => {
       this.preferences.change(key, { what: select.value });
       refresh();

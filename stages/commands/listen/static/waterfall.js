@@ -11,7 +11,7 @@ const HIGH_DB = -25;
 export class Waterfall {
   constructor(canvas) {
     this.canvas = canvas;
-    this.context = canvas.getContext("2d", { alpha: false });
+    this.context = canvas.getContext("2d");
     this.column = this.context.createImageData(2, canvas.height);
   }
 

@@ -1,0 +1,264 @@
+"""The page of the listen command in a real browser, whose microphone plays a recording."""
+
+import csv
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from datetime import datetime
+
+import numpy as np
+import pytest
+import soundfile
+from axe_core_python.selenium import Axe
+from selenium.common.exceptions import TimeoutException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+from selenium.webdriver.support.wait import WebDriverWait
+
+from docs.draw_listen import BROWSER, DRIVER, open_browser, serve
+from docs.draw_predict import DURATION_S, FOLD, place_clips
+from docs.draw_predict import SR as STREET_SR
+from helpers.listen_program import running
+from helpers.repository import ROOT
+from helpers.tone_model import scene, tone_model
+from helpers.tones import TONES_HZ
+from helpers.workspace import Workspace
+from stages.lib.inference.detect import detect
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which(BROWSER) is None or shutil.which(DRIVER) is None,
+        reason=f"{BROWSER} and {DRIVER} are not installed (Debian: apt-get install chromium chromium-driver)",
+    ),
+]
+SR = 48000
+PATIENCE_S = 60
+STEP_S = 0.5  # between segments: the page listens from another sample on than predict, so events may be that much off
+CLASSES = tuple(TONES_HZ)
+VIEWS = ("live", "recording", "sounds", "placing")
+
+
+class Page:
+    """What people do on the page, and what they see there."""
+
+    def __init__(self, browser, address):
+        self.browser, self.address = browser, address
+
+    def open(self):
+        self.browser.get(self.address)
+        self.wait(lambda: self.find("#choices fieldset"))
+        # An alert that came and went counts too, so all of them are written down.
+        self.script("""window.alerts = []; new MutationObserver(() => alerts.push(
+            document.getElementById("alert-text").textContent)).observe(
+            document.getElementById("alert-text"), {childList: true})""")
+
+    def script(self, code, *arguments):
+        return self.browser.execute_script(code, *arguments)
+
+    def wait(self, condition, patience_s=PATIENCE_S):
+        try:
+            WebDriverWait(self.browser, patience_s).until(lambda _: condition())
+        except TimeoutException:
+            pytest.fail(f"waited in vain; the page says: {self.browser.find_element(By.TAG_NAME, 'body').text}")
+
+    def find(self, selector):
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def text(self, name):
+        return self.script("return document.getElementById(arguments[0]).textContent", name)
+
+    def view(self, name):
+        self.browser.find_element(By.CSS_SELECTOR, f'nav a[href="#{name}"]').click()
+
+    def choice(self, label):
+        return Select(self.browser.find_element(By.CSS_SELECTOR, f'select[data-class="{label}"]'))
+
+    def choose(self, label, what):
+        self.view("sounds")
+        self.choice(label).select_by_value(what)
+        self.view("live")
+
+    def listen(self):
+        """Press the button, which starts or pauses, by the keyboard."""
+        self.browser.find_element(By.ID, "listen").send_keys(Keys.ENTER)
+
+    def saved(self):
+        """The rows of the history as it is saved."""
+        self.script("""const make = URL.createObjectURL;
+            URL.createObjectURL = (blob) => { window.saved = blob; return make(blob); }""")
+        self.browser.find_element(By.ID, "export").click()
+        text = self.browser.execute_async_script("saved.text().then(arguments[0])")
+        return list(csv.DictReader(text.splitlines()))
+
+    def faults(self):
+        """What axe finds that keeps people from using the page, by how serious it is."""
+        return [
+            (fault["impact"], fault["id"], fault["nodes"][0]["html"]) for fault in Axe().run(self.browser)["violations"]
+        ]
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    path = tmp_path_factory.mktemp("microphone") / "tones.wav"
+    soundfile.write(path, scene(SR), SR, subtype="PCM_16")
+    return path
+
+
+@contextmanager
+def page_of(address, recording, width=1280, height=800, **how):
+    with open_browser(recording, width, height, **how) as browser:
+        page = Page(browser, address)
+        page.open()
+        yield page
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """A workspace with a network trained on the sample."""
+    workspace = Workspace.create(tmp_path_factory.mktemp("sample"))
+    workspace.repro("train")
+    return workspace
+
+
+def test_captions_are_those_of_predict_and_the_chosen_class_alerts(sample, tmp_path, monkeypatch):
+    monkeypatch.chdir(sample.root)
+    recording, model = tmp_path / "street.wav", f"fold_{FOLD}"
+    # What the fake microphone played last it plays over and over: let that be silence.
+    soundfile.write(recording, np.append(place_clips(), np.zeros(5 * STREET_SR)), STREET_SR, subtype="PCM_16")
+    printed = sample.run(
+        sys.executable, "-m", "stages.commands.predict", str(recording), "--json", "--model", model
+    ).splitlines()
+    expected = [event for line in printed if line.startswith("{") and not (event := json.loads(line))["unsure"]]
+    labels = [event["class"] for event in expected]
+    assert len(labels) >= 3
+    with serve("--model", model) as address, page_of(address, f"{recording}%noloop") as page:
+        page.choose(labels[1], "alert")
+        page.listen()
+        page.wait(lambda: labels[-1].replace("_", " ") in page.text("history"), DURATION_S + PATIENCE_S)
+        page.wait(lambda: page.text("sound") == "Silence")
+        heard = [row for row in page.saved() if row["unsure"] == "false"]
+        assert [row["class"] for row in heard] == labels
+        starts = [datetime.fromisoformat(row["time"]).timestamp() for row in heard]
+        for start, row, event in zip(starts, heard, expected, strict=True):
+            assert start - starts[0] == pytest.approx(event["start_s"] - expected[0]["start_s"], abs=STEP_S + 0.1)
+            assert float(row["duration_s"]) == pytest.approx(event["end_s"] - event["start_s"], abs=2 * STEP_S + 0.1)
+            assert float(row["confidence"]) == pytest.approx(event["confidence"], abs=0.15)
+        name = labels[1].replace("_", " ")
+        assert page.script("return alerts") == [name.capitalize()] * labels.count(labels[1])
+        alerted = [item.find_element(By.CLASS_NAME, "name").text for item in page.find("#history .alerted")]
+        assert {text.removesuffix(" alert") for text in alerted} == {name}
+
+
+def test_choices_outlast_a_reload_and_listening_a_restart_of_the_program(tones):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with open_browser(tones, 1280, 800) as browser:
+        with running(port=port) as address:
+            page = Page(browser, address)
+            page.open()
+            page.choose("high", "alert")
+            page.choose("middle", "ignore")
+            browser.refresh()
+            page.open()
+            chosen = {label: page.choice(label).first_selected_option.get_attribute("value") for label in CLASSES}
+            assert chosen == {"low": "show", "middle": "ignore", "high": "alert"}
+            page.listen()
+            page.wait(lambda: {"low", "high"} <= {name.text for name in page.find("#history .name")})
+            assert page.script("return alerts") == ["High"]
+            before = len(page.find("#history li"))
+        page.wait(lambda: "trying again" in page.text("status"))
+        assert page.text("sound") == "Not connected"
+        with running(port=port):
+            page.wait(lambda: page.text("status") == "Listening")
+            page.wait(lambda: len(page.find("#history li")) > before)
+
+
+def test_pause_ends_the_stream(tones):
+    with running() as address, page_of(address, tones) as page:
+        page.listen()
+        page.wait(lambda: "low" in page.text("history"))
+        page.listen()
+        assert page.text("sound") == page.text("status") == "Paused"
+        n_streams = "return fetch('healthz').then((answer) => answer.json()).then(({streams}) => streams)"
+        page.wait(lambda: page.script(n_streams) == 0)
+        rows = page.saved()
+        page.find("#clear")[0].click()
+        assert rows
+        assert page.find("#history li") == []
+        assert not page.find("#export")[0].is_enabled()
+
+
+def test_a_recording_gets_a_timeline_that_plays(tones):
+    expected = [event.label for event in detect(tones, tone_model()) if not event.is_unsure]
+    with running() as address, page_of(address, tones) as page:
+        page.view("recording")
+        page.find("#file")[0].send_keys(str(tones))
+        page.wait(lambda: page.find("#result")[0].is_displayed())
+        assert page.text("result-title") == "tones.wav (00:09.0)"
+        names = [name.text for name in page.find("#events .name:not(.unsure)")]
+        assert names == expected == ["low", "high"]
+        page.script("document.querySelector('#events li:last-child button').click()")
+        start = page.script("return document.querySelector('#events li:last-child time').textContent")
+        page.wait(lambda: page.script("return document.getElementById('player').currentTime") > 0)
+        assert page.script("return document.getElementById('player').currentTime") == pytest.approx(
+            float(start.partition("–")[0].removeprefix("00:")), abs=2
+        )
+        page.find("#file")[0].send_keys(str(ROOT / "README.md"))
+        page.wait(lambda: page.find("#recording-problem")[0].is_displayed())
+        assert page.text("recording-problem").startswith("README.md: ")
+
+
+def test_a_microphone_that_cannot_be_had_is_said(tones):
+    with running() as address, page_of(address, tones) as page:
+        for name, said in {
+            "NotAllowedError": "The microphone was refused. Allow it for this page",
+            "NotFoundError": "No microphone was found. Connect one",
+            "NotReadableError": "The microphone is in use by another program.",
+        }.items():
+            page.script(
+                "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', arguments[0]))", name
+            )
+            page.listen()
+            page.wait(lambda said=said: page.text("status").startswith(said))
+            assert page.text("listen") == "Listen"
+
+
+def test_a_missing_model_is_said(tones, tmp_path):
+    command = [sys.executable, "-m", "stages.commands.listen", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            address = process.stderr.readline().split("open ")[1].split()[0]
+            with open_browser(tones, 1280, 800) as browser:
+                browser.get(address)
+                page = Page(browser, address)
+                page.wait(lambda: "data/models: holds no model; run 'dvc repro train'" in page.text("notice"))
+                page.listen()
+                page.wait(lambda: "holds no model" in page.text("status"))
+                assert "trying again" in page.text("status")
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_every_view_is_accessible_and_fits(tones, width, dark):
+    with running() as address, page_of(address, tones, width, 740, dark=dark) as page:
+        page.choose("high", "alert")
+        page.listen()
+        page.wait(lambda: page.script("return alerts"))
+        page.view("recording")
+        page.find("#file")[0].send_keys(str(tones))
+        page.wait(lambda: page.find("#result")[0].is_displayed())
+        for view in VIEWS:
+            page.view(view)
+            assert page.faults() == [], view
+            assert page.script("return document.documentElement.scrollWidth") <= width, view
