@@ -27,7 +27,7 @@ PATIENCE_S = 120  # more than the recording lasts
 
 
 def main() -> None:
-    """Serve, open the page, listen until a siren sounds, draw."""
+    """Serve, open the page, listen until it has heard drilling, draw."""
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "street.wav"
         soundfile.write(recording, place_clips(), SR, subtype="PCM_16")

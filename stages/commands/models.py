@@ -1,5 +1,6 @@
 """Which model of a folder a command uses."""
 
+import importlib.util
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +21,14 @@ def obtain_model(wanted: str | None, revision: str | None, scratch: Path) -> Pat
     """The file of the model that was asked for, of the workspace or of a revision.
 
     A revision is a commit, branch, tag or experiment; its model is copied into the folder `scratch`. Raises
-    `ModelError` where a file is asked for, which a revision does not have.
+    `ModelError` where a file is asked for, which a revision does not have, and where DVC is not installed.
     """
     if revision is None:
         return find_model(wanted, MODELS)
     if wanted and Path(wanted).suffix:
         raise ModelError(f"{wanted}: --rev takes a name for --model, not a file")
+    if importlib.util.find_spec("dvc") is None:  # as with requirements-predict.txt
+        raise ModelError("--rev needs dvc, which is not installed; pip install dvc")
     from stages.commands.revisions import copy_out  # with DVC, which only this needs
 
     return copy_out(revision, MODELS, partial(choose_model, wanted, folder=MODELS), scratch)

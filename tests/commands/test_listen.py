@@ -21,6 +21,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from helpers.predict_program import read_lines
 from helpers.tone_model import SR, scene, tone_model
+from stages.commands.listen import __main__ as command
 from stages.commands.listen import live, recordings, service, webhook
 from stages.commands.listen.app import STATIC, make_app
 from stages.commands.listen.options import Settings, parse_args
@@ -550,6 +551,7 @@ OPTIONS_REFUSED = {
     "origin": (["--origin", "https://a.example/path"], "expected scheme, name and port alone"),
     "webhook": (["--webhook", "home.example"], "expected an address such as https://home.example/hook"),
     "root path": (["--root-path", "ear/"], "--root-path begins with / and does not end with it, found 'ear/'"),
+    "a revision's file": (["--rev", "v1", "--model", "x.keras"], "--rev takes a name for --model, not a file"),
     "streams": (["--max-streams", "0"], "expected a whole number from 1 to 1000, found '0'"),
 }
 
@@ -579,3 +581,20 @@ def test_the_token_can_be_chosen_and_must_be_long(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         parse_args(["--host", "0.0.0.0"], "")
     assert "EAR_LISTEN_TOKEN: expected at least 16 characters, found 5" in capsys.readouterr().err
+
+
+def test_the_model_of_a_revision_is_used_and_named(monkeypatch, capsys):
+    def obtain(wanted, revision, scratch):
+        assert (wanted, revision) == ("fold_3", "v1")
+        path = scratch / "fold_3.keras"
+        path.touch()
+        return path
+
+    def open_copy(path):
+        assert path.is_file()
+        return tone_model()
+
+    monkeypatch.setattr(command, "obtain_model", obtain)
+    monkeypatch.setattr(command, "open_model", open_copy)
+    assert command.prepare_model("fold_3", "v1").path.stem == "fold_3"
+    assert capsys.readouterr().err == "listen: model fold_3 of v1, trained on Tones (synthetic) without fold 3\n"

@@ -22,7 +22,7 @@ from helpers.odd_recordings import BROKEN, run
 from helpers.predict_program import PROGRAM, read_lines
 from helpers.repository import GIT_IDENTITY, ROOT
 from helpers.tone_model import SR, scene, tone_model
-from stages.commands.models import MODELS, choose_model
+from stages.commands.models import MODELS, choose_model, obtain_model
 from stages.commands.predict import __main__ as predict
 from stages.commands.predict.formats import audacity_labels, caption, clock, printable, table
 from stages.lib.core.errors import AudioError, EarError, ModelError
@@ -358,12 +358,13 @@ def test_wrong_usage(argv, message, capsys):
     assert re.search(message, capsys.readouterr().err)
 
 
-@pytest.mark.parametrize(("option", "package"), [("--plot", "matplotlib"), ("--rev", "dvc")])
-def test_what_a_small_installation_lacks_is_named(option, package, recording, monkeypatch):
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find_spec(name))
-    with pytest.raises(EarError, match=f"{option} needs {package}, which is not installed; pip install {package}"):
-        predict.main([str(recording), option, "x"])
+def test_what_a_small_installation_lacks_is_named(recording, monkeypatch, tmp_path):
+    find_spec, missing = importlib.util.find_spec, {"matplotlib", "dvc"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else find_spec(name))
+    with pytest.raises(EarError, match="--plot needs matplotlib, which is not installed; pip install matplotlib"):
+        predict.main([str(recording), "--plot", "x"])
+    with pytest.raises(EarError, match="--rev needs dvc, which is not installed; pip install dvc"):
+        obtain_model(None, "x", tmp_path)
 
 
 def test_an_uncalibrated_model_says_so():

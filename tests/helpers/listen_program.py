@@ -18,7 +18,7 @@ from helpers.tone_model import tone_model
 from stages.commands.listen import __main__ as listen
 from stages.lib.core.errors import run
 listen.open_model = lambda path: tone_model()
-listen.models.find_model = lambda *arguments: None
+listen.obtain_model = lambda *arguments: None
 try:
     run(lambda: listen.main(sys.argv[1:]))
 except KeyboardInterrupt:

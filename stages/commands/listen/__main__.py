@@ -8,15 +8,18 @@ import argparse
 import socket
 import ssl
 import sys
+import tempfile
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from stages.commands import models
+from stages.commands.fast_start import open_model
 from stages.commands.listen.options import parse_args
+from stages.commands.models import obtain_model
 from stages.commands.predict.__main__ import describe
 from stages.lib.core.errors import EarError, run
-from stages.lib.inference.runtime import Model, open_model
+from stages.lib.inference.runtime import Model
 
 ELSEWHERE = ("192.0.2.1", 9)  # an address that nobody has (RFC 5737)
 GRACE_S = 3  # seconds that open connections get at the end
@@ -33,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.commands.listen.live import MAX_MESSAGE
 
     config = uvicorn.Config(
-        make_app(partial(prepare_model, args.model), args.settings), log_level="warning", access_log=False,
+        make_app(partial(prepare_model, args.model, args.rev), args.settings), log_level="warning", access_log=False,
         root_path=args.root_path, ssl_certfile=args.certificate, ssl_keyfile=args.key, ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False, server_header=False, timeout_graceful_shutdown=GRACE_S,
     )  # fmt: skip
@@ -47,11 +50,12 @@ def main(argv: list[str] | None = None) -> None:
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def prepare_model(wanted: str | None) -> Model:
-    """Open the model that was asked for, and say which it is. Raises `ModelError`."""
-    model = open_model(models.find_model(wanted, models.MODELS))
+def prepare_model(wanted: str | None, revision: str | None) -> Model:
+    """Open the model that was asked for, and say which it is. Raises `EarError`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model = open_model(obtain_model(wanted, revision, Path(scratch)))
     model.score(np.zeros((1, model.length, model.n_features), np.float32))  # the first time is slow: not at a sound
-    print(f"listen: {describe(model, None)}", file=sys.stderr, flush=True)
+    print(f"listen: {describe(model, revision)}", file=sys.stderr, flush=True)
     return model
 
 

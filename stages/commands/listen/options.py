@@ -38,7 +38,9 @@ def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
     """Read the options; `settings` gets what the server accepts."""
     default = Settings()
     parser = argparse.ArgumentParser(prog="python -m stages.commands.listen", description=description)
-    parser.add_argument("--model", help=f"a model file, or a name in {MODELS}, such as fold_10")
+    which = parser.add_argument_group("the model")
+    which.add_argument("--model", help=f"a model file, or a name in {MODELS}, such as fold_10")
+    which.add_argument("--rev", help="of this commit, branch, tag or DVC experiment; default: the workspace")
 
     address = parser.add_argument_group("the address")
     address.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s: this machine alone)")
@@ -71,6 +73,8 @@ def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
     parser.add_argument("--webhook", type=web_address, metavar="URL", help="post each event of live streams there")
 
     args = parser.parse_args(argv)
+    if args.rev and args.model and Path(args.model).suffix:
+        parser.error("--rev takes a name for --model, not a file")
     if (args.certificate is None) != (args.key is None):
         parser.error("--certificate and --key belong together")
     if args.root_path and not (args.root_path.startswith("/") and not args.root_path.endswith("/")):

@@ -52,10 +52,9 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def check_installed(args: argparse.Namespace) -> None:
-    """Raise `EarError` where an option needs a package that is not installed, as with `requirements-predict.txt`."""
-    for option, asked, package in (("--plot", args.plot, "matplotlib"), ("--rev", args.rev, "dvc")):
-        if asked and importlib.util.find_spec(package) is None:
-            raise EarError(f"{option} needs {package}, which is not installed; pip install {package}")
+    """Raise `EarError` where `--plot` lacks its package, which `requirements-predict.txt` does not have."""
+    if args.plot and importlib.util.find_spec("matplotlib") is None:
+        raise EarError("--plot needs matplotlib, which is not installed; pip install matplotlib")
 
 
 def use_model(args: argparse.Namespace) -> Model:
