@@ -9,7 +9,7 @@ from helpers.facts import FACTS
 from helpers.repository import GIT_IDENTITY
 from stages.commands.git import git
 from stages.commands.pull_request import keep
-from stages.commands.pull_request.markdown import write_facts
+from stages.commands.pull_request.facts import write_facts
 from stages.lib.core.errors import DataError, EarError
 
 

@@ -12,7 +12,7 @@ from helpers.github_stand_in import StandIn
 from helpers.repository import ROOT
 from stages.commands.pull_request import github
 from stages.commands.pull_request import post as post_report
-from stages.commands.pull_request.markdown import Picture, load_facts, write_facts
+from stages.commands.pull_request.facts import Picture, load_facts, write_facts
 from stages.lib.core.errors import DataError, EarError
 
 KEPT, KEPT_BASE = "c" * 40, "d" * 40

@@ -18,7 +18,7 @@ from helpers.facts import BASE, FACTS, HEAD, cells, row_of
 from helpers.repository import GIT_IDENTITY, ROOT
 from stages.commands.compare.paired_test import compare
 from stages.commands.lock import differences, is_only_machine
-from stages.commands.pull_request import report
+from stages.commands.pull_request import facts, markdown, report
 from stages.commands.pull_request.collect import (
     clip_changes,
     metric_changes,
@@ -28,23 +28,17 @@ from stages.commands.pull_request.collect import (
     stage_changes,
     stale_stages,
 )
-from stages.commands.pull_request.markdown import (
-    MAX_CHARACTERS,
-    MAX_ROWS,
+from stages.commands.pull_request.facts import (
     Change,
     ClassChange,
     ClipChange,
     Metric,
     Picture,
     Stage,
-    code,
-    number,
-    quote,
     read_facts,
-    render,
-    table,
     write_facts,
 )
+from stages.commands.pull_request.markdown import MAX_CHARACTERS, MAX_ROWS, code, number, quote, render, table
 from stages.commands.revisions import find_merge_base, list_files, read_blob
 from stages.lib.core.errors import DataError, EarError
 
@@ -869,3 +863,7 @@ def run_report(folder, *arguments):
         *arguments,
     ]  # not the code of the clone
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_every_way_that_a_stage_can_have_run_has_a_text():
+    assert set(markdown.RUN_TEXTS) == facts.RUNS

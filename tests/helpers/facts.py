@@ -5,7 +5,7 @@ import re
 
 import cmarkgfm
 
-from stages.commands.pull_request.markdown import Change, ClassChange, ClipChange, Facts, Metric, Picture, Stage
+from stages.commands.pull_request.facts import Change, ClassChange, ClipChange, Facts, Metric, Picture, Stage
 
 BASE, HEAD = "a" * 40, "b" * 40
 FACTS = Facts(

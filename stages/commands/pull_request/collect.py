@@ -7,7 +7,7 @@ from typing import Any
 
 from stages.commands.compare.paired_test import Comparison
 from stages.commands.lock import Stages, differences, has_other_outputs
-from stages.commands.pull_request.markdown import Change, ClassChange, ClipChange, Metric, Stage
+from stages.commands.pull_request.facts import Change, ClassChange, ClipChange, Metric, Stage
 from stages.lib.core.errors import DataError
 
 Diff = Mapping[str, Mapping[str, Mapping[str, Any]]]  # of `dvc params diff --json`: file, key, "old" and "new"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stages.commands.git import GitError, git, identity
 from stages.commands.lock import RESULTS
-from stages.commands.pull_request.markdown import load_facts_of
+from stages.commands.pull_request.facts import load_facts_of
 from stages.lib.core.errors import EarError, run
 
 WHO = identity("github-actions[bot]", "41898282+github-actions[bot]@users.noreply.github.com")

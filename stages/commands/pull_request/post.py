@@ -1,7 +1,7 @@
 """Post a report on its pull request, as one comment that is updated: `python -m stages.commands.pull_request.post`.
 
 This runs where the right to write is, after a workflow that ran the pull request's own code. So it takes from there
-nothing but facts (`stages.commands.pull_request.markdown`), learns from GitHub which pull request they are of, and
+nothing but facts (`stages.commands.pull_request.facts`), learns from GitHub which pull request they are of, and
 imports nothing but Python itself. The token is read from GITHUB_TOKEN.
 """
 
@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from stages.commands.pull_request.facts import Facts, Picture, load_facts_of
 from stages.commands.pull_request.github import GitHub, read_token, repository
-from stages.commands.pull_request.markdown import MARKER, Facts, Picture, load_facts_of, quote, render
+from stages.commands.pull_request.markdown import MARKER, quote, render
 from stages.lib.core.errors import run
 
 KEPT = "reports/pr-{number}", "reports/pr-{number}-base"  # as stages.commands.pull_request.keep pushes them

@@ -23,7 +23,8 @@ from stages.commands.pull_request.collect import (
     stage_changes,
     stale_stages,
 )
-from stages.commands.pull_request.markdown import ClipChange, Facts, Picture, quote, render, write_facts
+from stages.commands.pull_request.facts import ClipChange, Facts, Picture, write_facts
+from stages.commands.pull_request.markdown import quote, render
 from stages.commands.revisions import WORKSPACE, find_commit, find_merge_base, list_files, read_blob, read_revision
 from stages.lib.core.errors import EarError, run
 from stages.lib.core.files import atomic_directory, atomic_write, read_json
