@@ -18,7 +18,7 @@ from helpers.facts import BASE, FACTS, HEAD, cells, row_of
 from helpers.repository import GIT_IDENTITY, ROOT
 from stages.commands.compare.paired_test import compare
 from stages.commands.lock import differences, is_only_machine
-from stages.commands.pull_request import facts, markdown, report
+from stages.commands.pull_request import report
 from stages.commands.pull_request.collect import (
     clip_changes,
     metric_changes,
@@ -29,6 +29,7 @@ from stages.commands.pull_request.collect import (
     stale_stages,
 )
 from stages.commands.pull_request.facts import (
+    RUNS,
     Change,
     ClassChange,
     ClipChange,
@@ -38,7 +39,16 @@ from stages.commands.pull_request.facts import (
     read_facts,
     write_facts,
 )
-from stages.commands.pull_request.markdown import MAX_CHARACTERS, MAX_ROWS, code, number, quote, render, table
+from stages.commands.pull_request.markdown import (
+    MAX_CHARACTERS,
+    MAX_ROWS,
+    RUN_TEXTS,
+    code,
+    number,
+    quote,
+    render,
+    table,
+)
 from stages.commands.revisions import find_merge_base, list_files, read_blob
 from stages.lib.core.errors import DataError, EarError
 
@@ -866,4 +876,4 @@ def run_report(folder, *arguments):
 
 
 def test_every_way_that_a_stage_can_have_run_has_a_text():
-    assert set(markdown.RUN_TEXTS) == facts.RUNS
+    assert set(RUN_TEXTS) == RUNS
