@@ -233,18 +233,21 @@ async def come_and_go(address: str, numbers: Iterator[int], until: float) -> Non
     while time.monotonic() < until:
         number = next(numbers)
         y = noise(5 + number % 11, number)
-        with suppress(ConnectionClosed):
-            async with live(address) as stream:
-                speaking = asyncio.create_task(speak(stream, y, time.monotonic()))
-                with suppress(TimeoutError):
-                    while not speaking.done():
-                        await asyncio.wait_for(stream.recv(), 1)
-                if number % 2:
-                    stream.transport.abort()
-                else:
-                    await stream.send("end")
-                    async for _ in stream:
-                        pass
+        async with live(address) as stream:
+            reading = asyncio.create_task(drain(stream))
+            await speak(stream, y, time.monotonic())
+            if number % 2:
+                stream.transport.abort()
+            else:
+                await stream.send("end")
+            await reading
+
+
+async def drain(stream: ClientConnection) -> None:
+    """Take messages until the stream is closed."""
+    with suppress(ConnectionClosed):
+        async for _ in stream:
+            pass
 
 
 async def print_memory(address: str, process: psutil.Process, minutes: float) -> None:
