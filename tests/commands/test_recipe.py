@@ -17,7 +17,7 @@ from stages.train.augment import AugmentParams
 from stages.train.recipe import TrainParams
 from stages.train.weights import check_weights, read_weights_file
 
-NAMES = ["default", "few", "pretrained", "study-2018"]
+NAMES = ["default", "few", "pretrained", "recordings", "study-2018"]
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_stages_take_the_parameters_of_a_recipe(params_file, name):
     train = load_params(params_file, TrainParams)
     weights = read_weights_file(ROOT / train.weights)
     check_weights(weights, Path(train.weights), train.model, needed=False, featurize=vars(front_end))
-    assert (weights is None) is (name in ("default", "study-2018"))
+    assert (weights is None) is (name in ("default", "recordings", "study-2018"))
 
 
 def test_default_is_what_the_repository_comes_with(params_file, capsys):
