@@ -1,6 +1,6 @@
 // Alerts for chosen sounds: on the page, by light, vibration and notification.
 
-import { eventName, timeOfDay } from "./format.js";
+import { UNSURE, eventName, timeOfDay } from "./format.js";
 
 const FLASH_S = 3;
 const byId = (id) => document.getElementById(id);
@@ -19,7 +19,7 @@ export class Alerts {
     if (what !== "alert" || event.confidence < least) return false;
     if (this.last.has(name) && at - this.last.get(name) < 1000 * pause) return false;
     this.last.set(name, at.getTime());
-    this.raise(name, at);
+    this.raise(event.unsure ? UNSURE : name, at);
     return true;
   }
 

@@ -1,7 +1,7 @@
 // Times, names and numbers as people read them.
 
 export const UNSURE = "something, not sure what";
-const UNSURE_SHORT = "not sure what"; // in lists
+const UNSURE_SHORT = "unsure"; // in lists
 
 export const spoken = (label) => label.replaceAll("_", " ");
 
