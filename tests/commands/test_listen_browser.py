@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -43,7 +44,7 @@ SR = 48000
 PATIENCE_S = 60
 MODEL = f"fold_{FOLD}"
 CLASSES = tuple(TONES_HZ)
-VIEWS = ("live", "recording", "sounds", "placing")
+VIEWS = ("live", "recording", "sounds", "placing", "teach")
 
 
 class Page:
@@ -112,6 +113,17 @@ class Page:
             reader.onload = () => arguments[0]([rate, reader.result.split(",")[1]]);
             reader.readAsDataURL(new Blob(sent));""")
         return np.frombuffer(base64.b64decode(encoded), np.float32), int(re.search(r"sr=(\d+)", address)[1])
+
+    def record(self, name, duration_s):
+        """Record a take of a sound."""
+        field, button = self.browser.find_element(By.ID, "take-name"), self.browser.find_element(By.ID, "record")
+        field.clear()
+        field.send_keys(name)
+        button.click()
+        self.wait(lambda: button.text == "Stop")
+        time.sleep(duration_s)
+        button.click()
+        self.wait(lambda: self.find("#keep")[0].is_displayed())
 
     def n_streams(self):
         """How many streams the program has."""
@@ -280,10 +292,62 @@ def test_a_missing_model_is_said(tones, tmp_path):
             process.terminate()
 
 
+def test_takes_are_recorded_looked_at_and_kept(tones, tmp_path):
+    folder = tmp_path / "recordings"
+    with running("--recordings", str(folder)) as address, page_of(address, tones) as page:
+        page.view("teach")
+        allowed = """const field = document.getElementById("take-name");
+            return arguments[0].map((name) => { field.value = name; return field.checkValidity(); })"""
+        assert page.script(allowed, ["../x", ".git", "", "Türklingel 2 ", "k"]) == [False, False, False, True, True]
+        page.record("door bell", 5)
+        assert page.find("#take-problem")[0].text == ""
+        page.find("#keep")[0].click()
+        page.wait(lambda: "1 recording, 4 more to go" in page.text("takes"))
+        (file,) = (folder / "door bell").iterdir()
+        y, sr = soundfile.read(file)
+        assert (sr, y.ndim) == (page.script("return new AudioContext().sampleRate"), 1)
+        assert len(y) / sr > 4
+        assert np.abs(y).max() > 0.2  # a tone of the scene
+        page.record("Doorbell", 0.5)
+        page.find("#keep")[0].click()
+        page.wait(lambda: page.text("take-problem").endswith("write each in one way"))
+        page.find("#discard")[0].click()
+        assert page.text("take-state") == "Thrown away."
+        assert [path.name for path in (folder / "door bell").iterdir()] == [file.name]
+        page.find("#takes button[aria-label='Delete take 1 of door bell']")[0].click()
+        page.browser.switch_to.alert.accept()
+        page.wait(lambda: page.text("takes") == "")
+        assert list(folder.iterdir()) == []
+
+
+def test_without_a_folder_for_takes_there_is_no_view_of_them(tones):
+    with running() as address, page_of(address, tones) as page:
+        page.wait(lambda: not page.find("#teach"))
+        assert not page.find("#teach-link")[0].is_displayed()
+
+
+PROBLEMS = {
+    None: "[new Float32Array(4800).fill(0.1), new Float32Array(4800)]",
+    "This take is too short.": "[new Float32Array(1600).fill(0.1)]",
+    "This take is too soft. Move the microphone nearer.": "Array(9).fill(new Float32Array(4800).fill(0.002))",
+    "This take is too loud, so its peaks are cut off. Move the microphone away.":
+        "Array(9).fill(new Float32Array(4800).fill(0.5)).concat([new Float32Array(4800).fill(1)])",
+}  # fmt: skip
+
+
+def test_what_is_wrong_with_a_take_is_said(tones):
+    with running() as address, page_of(address, tones) as page:
+        for problem, blocks in PROBLEMS.items():
+            found = page.browser.execute_async_script(
+                f"import('/static/take.js').then((take) => arguments[0](take.findProblem({blocks}, 16000)))"
+            )
+            assert found == problem
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_every_view_is_accessible_and_fits(tones, width, dark):
-    with running() as address, page_of(address, tones, width, 740, dark=dark) as page:
+def test_every_view_is_accessible_and_fits(tones, tmp_path, width, dark):
+    with running("--recordings", str(tmp_path)) as address, page_of(address, tones, width, 740, dark=dark) as page:
         page.choose("high", "alert")
         page.listen()
         page.wait(lambda: page.script("return alerts"))

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from stages.commands.listen import about, live, recordings
+from stages.commands.listen import about, live, recordings, takes
 from stages.commands.listen.access import Access
 from stages.commands.listen.options import Settings
 from stages.commands.listen.service import Service
@@ -32,6 +32,8 @@ def make_app(open_model: Callable[[], Model], settings: Settings) -> FastAPI:
     app = FastAPI(title="urban-ear", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=lifespan)
     for part in (about, recordings, live):
         app.include_router(part.make_router(service))
+    if settings.recordings is not None:
+        app.include_router(takes.make_router(service, settings.recordings))
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:

@@ -32,6 +32,7 @@ class Settings:
     max_upload_bytes: int = 200_000_000
     max_length_s: float = 3600.0
     webhook: str | None = None
+    recordings: Path | None = None  # where takes of sounds to learn are kept, None where the page makes none
 
 
 def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
@@ -70,6 +71,7 @@ def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
         "--max-length", type=partial(number, 1, None), default=default.max_length_s, metavar="S",
         help="length of a recording in seconds (%(default)s)",
     )  # fmt: skip
+    parser.add_argument("--recordings", type=Path, metavar="DIR", help="keep takes of sounds to learn there")
     parser.add_argument("--webhook", type=web_address, metavar="URL", help="post each event of live streams there")
 
     args = parser.parse_args(argv)
@@ -92,6 +94,7 @@ def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
         max_upload_bytes=args.max_upload * 1_000_000,
         max_length_s=args.max_length,
         webhook=args.webhook,
+        recordings=args.recordings,
     )
     return args
 

@@ -8,6 +8,7 @@ import { Placing } from "./placing.js";
 import { Preferences } from "./preferences.js";
 import { RecordingView } from "./recording.js";
 import { Sounds } from "./sounds.js";
+import { Teach } from "./teach.js";
 import { Waterfall } from "./waterfall.js";
 
 const RETRY_S = 3;
@@ -60,6 +61,11 @@ new RecordingView();
 new Live({
   preferences, alerts, placing, caption: new Caption(preferences), history: new History(),
   waterfall: new Waterfall(byId("waterfall")),
+});
+new Teach().start().then((works) => {
+  if (!works) byId("teach").remove(); // the program was given no folder for takes
+  byId("teach-link").hidden = !works;
+  showView();
 });
 addEventListener("hashchange", showView);
 showView();

@@ -1,0 +1,164 @@
+// Takes of sounds to learn: recorded, looked at, kept or thrown away.
+
+import { element, spoken } from "./format.js";
+import { Microphone, MicrophoneError } from "./microphone.js";
+import { encodeWav, findProblem } from "./take.js";
+
+const COUNTDOWN_S = 3;
+const MAX_S = 30; // of a sound
+const ROOM_S = 60;
+const ROOM = "other"; // the class of everything else
+const ENOUGH = 5; // takes, as the learn command counts
+const byId = (id) => document.getElementById(id);
+const seconds = (count) => new Promise((done) => setTimeout(done, 1000 * count));
+
+export class Teach {
+  // Shows what was kept; resolves to whether the program keeps takes at all.
+  async start() {
+    if (!(await this.refresh())) return false;
+    this.player = new Audio();
+    byId("take-form").onsubmit = (event) => {
+      event.preventDefault();
+      if (this.stop) this.stop();
+      else this.record(byId("take-name").value.trim(), MAX_S);
+    };
+    byId("record-room").onclick = () => this.record(ROOM, ROOM_S);
+    byId("keep").onclick = () => this.keep();
+    byId("discard").onclick = () => this.discard("Thrown away.");
+    return true;
+  }
+
+  async record(name, maxS) {
+    this.discard("Waiting for the microphone");
+    const blocks = [];
+    let stop;
+    const stopped = new Promise((done) => (stop = done));
+    let recording = false;
+    let microphone;
+    this.busy(true);
+    try {
+      microphone = await Microphone.open((block) => recording && this.take(blocks, block), stop);
+    } catch (error) {
+      if (!(error instanceof MicrophoneError)) throw error;
+      byId("take-state").textContent = error.message;
+      this.busy(false);
+      return;
+    }
+    for (let left = COUNTDOWN_S; left > 0; left -= 1) {
+      byId("take-state").textContent = `${spoken(name)} in ${left}`;
+      await seconds(1);
+    }
+    recording = true;
+    this.stop = stop;
+    byId("take-state").textContent = `Recording ${spoken(name)}`;
+    byId("record").textContent = "Stop";
+    byId("record").disabled = false;
+    byId("wave").hidden = false;
+    await Promise.race([stopped, seconds(maxS)]);
+    recording = false;
+    this.stop = null;
+    const { sr } = microphone;
+    microphone.close();
+    byId("record").textContent = "Record";
+    this.busy(false);
+    this.look(name, blocks, sr);
+  }
+
+  busy(on) {
+    for (const id of ["record", "record-room", "take-name"]) byId(id).disabled = on;
+  }
+
+  take(blocks, block) {
+    blocks.push(block);
+    this.draw(blocks);
+  }
+
+  // All of the take, its peaks in each column of the picture.
+  draw(blocks) {
+    const canvas = byId("wave");
+    const context = canvas.getContext("2d");
+    const { width, height } = canvas;
+    context.clearRect(0, 0, width, height);
+    context.fillStyle = getComputedStyle(canvas).color;
+    blocks.forEach((block, i) => {
+      const peak = block.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      const half = Math.max(1, (peak * height) / 2);
+      const left = Math.floor((i * width) / Math.max(50, blocks.length));
+      context.fillRect(left, height / 2 - half, Math.max(1, width / Math.max(50, blocks.length) - 1), 2 * half);
+    });
+  }
+
+  look(name, blocks, sr) {
+    const problem = findProblem(blocks, sr);
+    this.taken = { name, file: encodeWav(blocks, sr) };
+    byId("take-state").textContent = `${spoken(name)}: keep this take?`;
+    byId("take-problem").textContent = problem ?? "";
+    byId("take-problem").hidden = !problem;
+    byId("take-player").src = URL.createObjectURL(this.taken.file);
+    byId("take-verdict").hidden = false;
+  }
+
+  async keep() {
+    // A name that was refused can be changed, and the take is not lost.
+    const name = this.taken.name === ROOM ? ROOM : byId("take-name").value.trim();
+    const address = `api/takes?name=${encodeURIComponent(name)}`;
+    byId("keep").disabled = true;
+    const answer = await fetch(address, { method: "POST", body: this.taken.file }).catch(() => null);
+    byId("keep").disabled = false;
+    if (answer?.ok) {
+      this.discard("Kept.");
+      await this.refresh();
+      return;
+    }
+    const detail = answer && (await answer.json().catch(() => null))?.detail;
+    byId("take-problem").textContent = answer ? (detail ?? `The answer is ${answer.status}.`) : "The program does not answer.";
+    byId("take-problem").hidden = false;
+  }
+
+  discard(text) {
+    if (this.taken) URL.revokeObjectURL(byId("take-player").src);
+    this.taken = null;
+    byId("take-verdict").hidden = byId("wave").hidden = true;
+    byId("take-state").textContent = text;
+  }
+
+  async refresh() {
+    const answer = await fetch("api/takes").catch(() => null);
+    if (!answer?.ok) return false;
+    const sounds = await answer.json();
+    byId("takes-empty").hidden = sounds.length > 0;
+    byId("takes").replaceChildren(...sounds.map((sound) => this.sound(sound)));
+    byId("take-names").replaceChildren(...sounds.map(({ name }) => new Option(name, name)));
+    return true;
+  }
+
+  sound({ name, takes, n_others: nOthers }) {
+    const count = takes.length + nOthers;
+    const missing = count < ENOUGH ? `, ${ENOUGH - count} more to go` : "";
+    return element(
+      "li", {}, element("span", { text: spoken(name), className: "name" }),
+      element("span", { text: ` ${count} ${count === 1 ? "recording" : "recordings"}${missing}`, className: "faint" }),
+      element("ol", {}, ...takes.map((take, i) => this.item(name, take, i + 1))),
+    );
+  }
+
+  item(name, { file, duration_s: duration }, number) {
+    const address = `api/takes/${encodeURIComponent(name)}/${file}`;
+    const play = element("button", { text: `▶ ${duration.toFixed(1)} s` });
+    play.type = "button";
+    play.setAttribute("aria-label", `Play take ${number} of ${spoken(name)}, ${duration.toFixed(1)} s`);
+    play.onclick = () => {
+      this.player.src = address;
+      this.player.play();
+    };
+    const remove = element("button", { text: "✕" });
+    remove.type = "button";
+    remove.setAttribute("aria-label", `Delete take ${number} of ${spoken(name)}`);
+    remove.onclick = async () => {
+      if (!confirm(`Delete take ${number} of ${spoken(name)}?`)) return;
+      await fetch(address, { method: "DELETE" }).catch(() => null);
+      await this.refresh();
+    };
+    return element("li", {}, play, remove);
+  }
+}
