@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+from ruamel.yaml import YAML
 
 from stages.lib.core.params import load_params
 from stages.lib.features.store import Features, fold_file, open_features
@@ -25,7 +26,7 @@ from stages.scale import __main__ as scale
 from stages.train import __main__ as train
 from stages.train.recipe import TrainParams
 
-PARAMS, FEATURES = Path("params.yaml"), Path("data/features")
+PARAMS, FEATURES, RAW = Path("params.yaml"), Path("data/features"), Path("data/raw")
 
 
 def main() -> None:
@@ -65,11 +66,15 @@ def write_draw(features: Features, fold: int, n: int, draw: int, folder: Path) -
 
 def run(folder: Path, fold: int) -> tuple[float, float]:
     """Scale and train on the features in `folder`; the accuracy of the clips of the test fold, and seconds of train."""
-    options = [f"--params={PARAMS}", f"--features={folder / 'features'}"]
+    yaml = YAML()
+    params = yaml.load(PARAMS)
+    params["events"]["n_soundscapes"] = 0  # clips are what is counted
+    yaml.dump(params, folder / "params.yaml")
+    options = [f"--params={folder / 'params.yaml'}", f"--features={folder / 'features'}"]
     scale.main([*options, f"--scaler={folder / 'scaler'}"])
     paths = {"scaler": "scaler", "models": "models", "plots": "plots", "metrics": "train.json", "checkpoints": "work"}
     begun = time.perf_counter()
-    train.main([*options, *(f"--{option}={folder / path}" for option, path in paths.items())])
+    train.main([*options, f"--raw={RAW}", *(f"--{option}={folder / path}" for option, path in paths.items())])
     seconds = time.perf_counter() - begun
     from stages.train.fit import predict_fold  # imports Keras, which must not come before its backend
 

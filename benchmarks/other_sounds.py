@@ -26,7 +26,7 @@ from stages.lib.model.segments import make_segmenter
 from stages.scale import __main__ as scale
 from stages.train import __main__ as train
 
-PARAMS, FEATURES = Path("params.yaml"), Path("data/features")
+PARAMS, FEATURES, RAW = Path("params.yaml"), Path("data/features"), Path("data/raw")
 OTHER = "other"
 N_CLASSES = 3  # to learn, and as many kinds in the class for other sounds
 
@@ -80,12 +80,13 @@ def run(folder: Path, features: Features, fold: int, known: np.ndarray, heard: n
     yaml = YAML()
     params = yaml.load(PARAMS)
     params["split"]["test_folds"] = []
+    params["events"]["n_soundscapes"] = 0  # clips are what is counted
     params["train"]["calibration_folds"] = len(open_features(folder / "features").folds)
     yaml.dump(params, folder / "params.yaml")
     options = [f"--params={folder / 'params.yaml'}", f"--features={folder / 'features'}"]
     scale.main([*options, f"--scaler={folder / 'scaler'}"])
     paths = {"scaler": "scaler", "models": "models", "plots": "plots", "metrics": "train.json", "checkpoints": "work"}
-    train.main([*options, *(f"--{option}={folder / path}" for option, path in paths.items())])
+    train.main([*options, f"--raw={RAW}", *(f"--{option}={folder / path}" for option, path in paths.items())])
 
     path = folder / "models" / "all.keras"
     metadata, model = read_metadata(path), load_model(path)

@@ -27,7 +27,7 @@ from stages.lib.model.segments import SegmentParams, make_segmenter
 from stages.lib.split.folds import Split
 from stages.lib.split.scaler import Scaler
 from stages.train.augment import AugmentParams, make_augmenter
-from stages.train.recipe import TrainParams
+from stages.train.recipe import EventParams, TrainParams
 
 PARAMS = Path("params.yaml")
 DURATION_S = 4.0
@@ -51,7 +51,8 @@ def main() -> None:
         scaler = Scaler(np.zeros(features.n_mels, np.float32), np.ones(features.n_mels, np.float32))
         augment = load_params(PARAMS, AugmentParams)
         split = Split(train=[1], validation=None, test=None)
-        inputs = Inputs(train, augment, load_params(PARAMS, SegmentParams), features, pretrained=None)
+        segment, events = load_params(PARAMS, SegmentParams), load_params(PARAMS, EventParams)
+        inputs = Inputs(train, augment, segment, features, pretrained=None, events=events, audio=Path(folder))
         metadata = model_metadata(inputs, split, scaler)
         segmenter = make_segmenter(metadata)
         batches = TrainingBatches(

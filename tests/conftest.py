@@ -75,6 +75,7 @@ def small_params(params) -> dict:
     changed["split"]["test_folds"] = [3]
     changed["segment"] |= {"duration_s": 0.5, "overlap_s": 0.25}
     changed["train"] |= {"epochs": 1, "batch_size": 8, "weights": str(ROOT / "data/weights/none.yaml")}
+    changed["events"] |= {"n_soundscapes": 0, "epochs": 1}
     changed["evaluate"] |= {
         "n_bootstrap": 100,
         "n_soundscapes": 0,

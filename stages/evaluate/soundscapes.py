@@ -85,10 +85,13 @@ def detect_in_soundscapes(
     load: Callable[[str], np.ndarray],
     backgrounds: dict[str, Background],
     params: EvaluateParams,
+    *,
+    looks_ahead: bool = True,
 ) -> SoundscapeDetections:
     """Build soundscapes of `clips` (rows of a features index of this fold), and detect events in them.
 
-    `load(clip)` gives the samples of a clip at the model's rate, float32 of shape (n_samples,).
+    `load(clip)` gives the samples of a clip at the model's rate, float32 of shape (n_samples,). `looks_ahead` is that
+    of `stages.lib.inference.detect.detect`.
     """
     metadata = model.metadata
     tables, counts, overlaps, example = [], {}, {}, None
@@ -106,7 +109,7 @@ def detect_in_soundscapes(
                 snr_db=(params.soundscape_snr_db[0], params.soundscape_snr_db[1]),
                 seed=(params.seed, fold),
             ):
-                events = detect(soundscape.y, model, sr=metadata.featurize.sr)
+                events = detect(soundscape.y, model, sr=metadata.featurize.sr, looks_ahead=looks_ahead)
                 detected.append((soundscape.placed, events))
                 if example is None:
                     example = SoundscapeExample(soundscape, events, make_featurizer(model)(soundscape.y), metadata)

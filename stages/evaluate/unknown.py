@@ -20,10 +20,11 @@ import pandas as pd
 
 from stages.evaluate.scores import DECIMALS
 from stages.evaluate.soundscapes import named_events
+from stages.lib.audio import open_audio
 from stages.lib.core.errors import AudioError, DataError
 from stages.lib.core.labels import OTHER
 from stages.lib.core.progress import progress
-from stages.lib.inference.detect import detect
+from stages.lib.inference.detect import StreamDetector, detect
 from stages.lib.inference.events import Event
 from stages.lib.inference.runtime import Model
 from stages.lib.soundscapes.backgrounds import BROWN, PINK, coloured_noise
@@ -34,8 +35,10 @@ LEVELS_DB = (-20, -40, -60)  # re full scale, of the root mean square
 CONFIDENT = 0.9  # the confidence from which on a wrong name counts in the metrics
 CONFIDENCES = (0.0, 0.5, 0.6, 0.7, 0.8, CONFIDENT, 0.95)
 NOISE, RECORDINGS = "noise", "recordings"
-UNKNOWN_COLUMNS = ["model", "kind", "recording", "class", "confidence", "named_s", "unsure_s"]
-SUMMARY_COLUMNS = ["kind", "min_confidence", "n_recordings", "named"]
+UNKNOWN_COLUMNS = [
+    "model", "kind", "recording", "duration_s", "class", "confidence", "n_named", "named_s", "unsure_s",
+]  # fmt: skip
+SUMMARY_COLUMNS = ["kind", "min_confidence", "n_recordings", "named", "events_per_hour"]
 METRICS = {NOISE: "noise_confident_rate", RECORDINGS: "unknown_confident_rate"}
 
 
@@ -52,32 +55,39 @@ def detect_unknown(model: Model, folder: Path, recordings: Sequence[Path], seed:
     """What the model detects in noise and in the recordings of `folder`: one row per signal, `UNKNOWN_COLUMNS`.
 
     `recording` is the name of the noise or the path below `folder`; `class` and `confidence` are those of the most
-    confident event that names a class, blank and 0 where there is none; `named_s` and `unsure_s` add up the durations
-    of the events that name a class, and of those that are unsure.
+    confident event that names a class, blank and 0 where there is none; `n_named` is the number of events that name a
+    class, `named_s` and `unsure_s` add up the durations of these, and of those that are unsure.
 
     Raises `DataError` where a recording cannot be read to its end.
     """
     sr = model.metadata.featurize.sr
-    rows = [_summarise_events(NOISE, name, detect(y, model, sr=sr)) for name, y in generate_noise(sr, seed)]
+    rows = [_summarise_events(NOISE, name, NOISE_S, detect(y, model, sr=sr)) for name, y in generate_noise(sr, seed)]
     bar = progress(recordings, total=len(recordings), desc=f"unknown sounds {model.metadata.name}", unit="recordings")
     for path in bar:
         name = path.relative_to(folder).as_posix()
         try:
-            rows.append(_summarise_events(RECORDINGS, name, detect(path, model)))
+            with open_audio(path) as opened:
+                detector = StreamDetector(model, opened.sr)
+                events = detector.detect(opened.blocks())
+            if problem := opened.problem():
+                raise AudioError(problem)
+            rows.append(_summarise_events(RECORDINGS, name, detector.duration_s, events))
         except AudioError as error:
             reason = str(error).removeprefix(f"{path.name}: ")
             raise DataError(f"evaluate.unknown: {path}: {reason}; move it elsewhere, or put it right") from None
     return pd.DataFrame(rows).assign(model=model.metadata.name)[UNKNOWN_COLUMNS]
 
 
-def _summarise_events(kind: str, recording: str, events: list[Event]) -> dict[str, object]:
+def _summarise_events(kind: str, recording: str, duration_s: float, events: list[Event]) -> dict[str, object]:
     named = [event for event in named_events(events) if event.label != OTHER]
     best = max(named, key=lambda event: event.confidence, default=None)
     return {
         "kind": kind,
         "recording": recording,
+        "duration_s": round(duration_s, 3),
         "class": best.label if best else "",
         "confidence": best.confidence if best else 0.0,
+        "n_named": len(named),
         "named_s": round(sum(event.end_s - event.start_s for event in named), 3),
         "unsure_s": round(sum(event.end_s - event.start_s for event in events if event.is_unsure), 3),
     }
@@ -86,16 +96,18 @@ def _summarise_events(kind: str, recording: str, events: list[Event]) -> dict[st
 def summarise_unknown(unknown: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float]]:
     """How often unknown sounds are named, over all models.
 
-    Returns a table, one row per kind and least confidence: `kind`, `min_confidence`, `n_recordings` (of each model) and
-    `named` (share of the recordings that are named with at least that confidence; 0: that are named at all); and the
-    shares for `CONFIDENT` by their names in the metrics.
+    Returns a table, one row per kind and least confidence: `kind`, `min_confidence`, `n_recordings` (of each model),
+    `named` (share of the recordings that are named with at least that confidence; 0: that are named at all) and
+    `events_per_hour` (events of all confidences that name a class, in an hour of these sounds); and the shares for
+    `CONFIDENT` by their names in the metrics.
     """
     rows = []
     for kind, of_kind in unknown.groupby("kind"):
         n_recordings = of_kind["recording"].nunique()
+        per_hour = 3600 * of_kind["n_named"].sum() / of_kind["duration_s"].sum()
         for least in CONFIDENCES:
             named = (of_kind["class"] != "") & (of_kind["confidence"] >= least)
-            rows.append((kind, least, n_recordings, named.mean()))
+            rows.append((kind, least, n_recordings, named.mean(), per_hour))
     table = pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
     confident = table[table["min_confidence"] == CONFIDENT].set_index("kind")["named"]
     return table, {METRICS[kind]: round(float(share), DECIMALS) for kind, share in confident.items()}

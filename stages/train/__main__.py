@@ -2,6 +2,7 @@
 
 in   `--features`  frames of featurize
      `--scaler`    `<split>.npz` of scale
+     `--raw`       of fetch: `audio/`, of whose training clips the soundscapes are made that the head for frames learns
      train.weights (of the parameters)
                    a file of data/weights/, which says where pretrained weights come from, or that there are none
 out  `--models`    `<split>.keras`, see `stages.lib.model.archive`, and `<split>.csv`: for each clip of the folds that a
@@ -33,7 +34,7 @@ from stages.lib.model.backend import start_backend
 from stages.lib.model.segments import SegmentParams
 from stages.lib.split.folds import SplitParams, make_splits
 from stages.train.augment import AugmentParams
-from stages.train.recipe import TrainParams
+from stages.train.recipe import EventParams, TrainParams
 from stages.train.weights import load_pretrained
 
 
@@ -43,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params(args.params, TrainParams)
     augment = load_params(args.params, AugmentParams)
     segment = load_params(args.params, SegmentParams)
+    events = load_params(args.params, EventParams)
     features = open_features(args.features)
     splits = make_splits(load_params(args.params, SplitParams), features.folds)
 
@@ -63,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
         )
 
     shutil.rmtree(args.plots, ignore_errors=True)
-    inputs = Inputs(params, augment, segment, features, pretrained)
+    inputs = Inputs(params, augment, segment, features, pretrained, events, args.raw / "audio")
     with ExitStack() as locks:
         models = {
             split.name: train_split(inputs, split, args.scaler / f"{split.name}.npz", args.checkpoints, locks)
@@ -97,7 +99,7 @@ def curve_table(curves: dict[str, pd.DataFrame], score: str) -> pd.DataFrame:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the paths, which dvc.yaml gives."""
     parser = argparse.ArgumentParser(prog="python -m stages.train", description=__doc__.splitlines()[0])
-    for option in ("--params", "--features", "--scaler", "--models", "--plots", "--metrics", "--checkpoints"):
+    for option in ("--params", "--raw", "--features", "--scaler", "--models", "--plots", "--metrics", "--checkpoints"):
         parser.add_argument(option, type=Path, required=True)
     return parser.parse_args(argv)
 

@@ -26,7 +26,7 @@ from stages.train.checkpoint import Checkpoint, Orphaned
 from stages.train.frozen import BodyOutputs, FrozenBatches, check_plain, split_at_body
 from stages.train.networks import build_model, pretrained_variables
 from stages.train.optimizer import PLATEAU_EPOCHS, make_optimizer
-from stages.train.recipe import TrainParams
+from stages.train.recipe import EventParams, TrainParams
 from stages.train.weights import Pretrained
 
 CURVES = {
@@ -42,13 +42,15 @@ DECIMALS = 6  # of probabilities in tables
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the trainings of a run have in common: parameters, features, and the weights that they begin with."""
+    """What the trainings of a run have in common: parameters, features, recordings and first weights."""
 
     params: TrainParams
     augment: AugmentParams
     segment: SegmentParams
     features: Features
     pretrained: Pretrained | None
+    events: EventParams
+    audio: Path
 
 
 def model_metadata(inputs: Inputs, split: Split, scaler: Scaler) -> ModelMetadata:

@@ -7,6 +7,22 @@ from pydantic import Field
 from stages.lib.core.params import section
 
 
+@section("events")
+class EventParams:
+    """What the head for frames is trained on (`stages.train.frames`): soundscapes, 0 for no head; and epochs. The
+    others are the fields of `stages.lib.inference.events.EventSettings`, which are kept with the head.
+    """
+
+    n_soundscapes: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=1)]
+    min_confidence: Annotated[float, Field(ge=0, le=1)]
+    release: Annotated[float, Field(ge=0, le=1)]
+    min_duration_s: Annotated[float, Field(ge=0)]
+    merge_gap_s: Annotated[float, Field(ge=0)]
+    unsure_min_s: Annotated[float, Field(ge=0)]
+    silence_db: Annotated[float, Field(le=0)]
+
+
 @section("train")
 class TrainParams:
     """What is trained and how.

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stages.lib.audio import load_mono
 from stages.lib.core.errors import DataError
 from stages.lib.features.store import Features, fold_file
 from stages.lib.model.archive import save_model
 from stages.lib.model.calibration import Calibration
+from stages.lib.model.metadata import EventsMetadata, FramesMetadata
 from stages.lib.split.folds import Split, hold_out
 from stages.lib.split.scaler import Scaler
 from stages.train.checkpoint import digest, locked
@@ -23,6 +25,7 @@ from stages.train.fit import (
     table_of_clips,
     train_model,
 )
+from stages.train.frames import add_frame_head
 from stages.train.frozen import BodyOutputs
 from stages.train.recipe import TrainParams
 
@@ -68,6 +71,18 @@ def train_split(inputs: Inputs, split: Split, scaler_path: Path, checkpoints: Pa
     calibration = calibrate_on(held_out, inputs.features.classes) if held_out else None
     if remark := calibration_remark(split, calibration):
         print(remark)
+    if inputs.events.n_soundscapes:
+        model, step = add_frame_head(
+            model,
+            metadata,
+            inputs.features.clips(split.train),
+            lambda clip: load_mono(inputs.audio / clip, metadata.featurize.sr),
+            inputs.events,
+            inputs.params.seed,
+        )
+        frames = FramesMetadata(step=step, n_soundscapes=inputs.events.n_soundscapes)
+        events = EventsMetadata(**{name: getattr(inputs.events, name) for name in EventsMetadata.model_fields})
+        metadata = metadata.model_copy(update={"frames": frames, "events": events})
     path = folder / "model.keras"
     save_model(path, model, metadata.model_copy(update={"calibration": calibration}))
     if calibration is None:

@@ -28,7 +28,7 @@ from stages.fetch.synthetic.dataset import plan, sample_settings
 from stages.lib.audio import load_mono
 from stages.lib.core.errors import ModelError
 from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer
-from stages.lib.inference.events import EventSettings
+from stages.lib.inference.events import settings_of
 from stages.lib.inference.runtime import METADATA_KEY, ONNX_VERSION, open_model
 from stages.lib.inference.streaming import StreamingClassifier, make_featurizer
 from stages.lib.model.archive import read_metadata, save_model
@@ -379,7 +379,7 @@ def test_what_is_left_to_the_program_that_uses_it_comes_along(exported):
         "sample_rate_hz": 8000,
         "n_samples": N_SAMPLES,
         "step_samples": 18 * 128,  # half of a segment, which is less than half a second
-        "events": asdict(EventSettings()),
+        "events": asdict(settings_of(metadata_of("cp_resnet"))),
     }
 
 

@@ -597,4 +597,7 @@ def test_the_model_of_a_revision_is_used_and_named(monkeypatch, capsys):
     monkeypatch.setattr(command, "obtain_model", obtain)
     monkeypatch.setattr(command, "open_model", open_copy)
     assert command.prepare_model("fold_3", "v1").path.stem == "fold_3"
-    assert capsys.readouterr().err == "listen: model fold_3 of v1, trained on Tones (synthetic) without fold 3\n"
+    assert capsys.readouterr().err == (
+        "listen: model fold_3 of v1, trained on Tones (synthetic) without fold 3, no head for frames: "
+        "begin and end of events are those of whole segments\n"
+    )

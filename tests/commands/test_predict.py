@@ -57,7 +57,10 @@ def test_a_table_for_people(recording, capsys):
         r"  00:06\.\d to 00:09\.0   3\d%  unsure\n",
         out,
     ), out
-    assert err == "predict: model fold_3, trained on Tones (synthetic) without fold 3\n"
+    assert err == (
+        "predict: model fold_3, trained on Tones (synthetic) without fold 3, no head for frames: "
+        "begin and end of events are those of whole segments\n"
+    )
 
 
 def test_lines_for_programs(recording, capsys):
@@ -373,7 +376,8 @@ def test_an_uncalibrated_model_says_so():
         model, metadata=change_metadata(model.metadata, calibration=None, split={"validation": None, "test": None})
     )
     assert predict.describe(bare, "v1") == (
-        "model fold_3 of v1, trained on Tones (synthetic), not calibrated: confidences are those of the network"
+        "model fold_3 of v1, trained on Tones (synthetic), not calibrated: confidences are those of the network, "
+        "no head for frames: begin and end of events are those of whole segments"
     )
 
 

@@ -51,7 +51,7 @@ def load_tone(clip):
 def unknown_sounds(*rows, model="fold_1"):
     """Rows of `unknown.csv`: kind, recording, class and confidence."""
     table = pd.DataFrame(rows, columns=["kind", "recording", "class", "confidence"])
-    return table.assign(model=model, named_s=1.0, unsure_s=0.0)[UNKNOWN_COLUMNS]
+    return table.assign(model=model, duration_s=10.0, n_named=1, named_s=1.0, unsure_s=0.0)[UNKNOWN_COLUMNS]
 
 
 UNKNOWN = unknown_sounds(("noise", "white -20 dB", "siren", 0.95), ("noise", "pink -20 dB", "", 0.0))

@@ -72,6 +72,9 @@ def test_named_and_unsure_sounds_are_distinguished(tmp_path):
     recordings = table[table["kind"] == "recordings"].set_index("recording")
     assert recordings.loc["known.wav", "class"] in ("low", "high")
     assert recordings.loc["known.wav", "confidence"] > 0.9
+    assert recordings.loc["known.wav", "n_named"] == 2
+    assert recordings.loc["known.wav", "duration_s"] == len(scene()) / SR
+    assert recordings.loc["silent.wav", ["duration_s", "n_named"]].tolist() == [2.0, 0]
     assert 3.5 <= recordings.loc["known.wav", "named_s"] <= 5.5  # two tones, 3.5 s, to half a second at each end
     assert recordings.loc["silent.wav", ["class", "named_s", "unsure_s"]].tolist() == ["", 0, 0]
     assert len(table[table["kind"] == "noise"]) == 9
@@ -101,6 +104,7 @@ def test_a_model_that_always_says_the_same_names_all_noise_but_what_is_as_soft_a
     assert named["confidence"].to_numpy() == pytest.approx(0.98, abs=1e-3)
     summary, metrics = summarise_unknown(table)
     assert metrics == {"noise_confident_rate": pytest.approx(8 / 9, abs=1e-6)}
+    assert summary["events_per_hour"].to_numpy() == pytest.approx(8 / 90 * 3600)  # one in each of 8 signals of 10 s
     assert summary["named"].tolist() == pytest.approx([8 / 9] * len(CONFIDENCES))
 
 
@@ -116,10 +120,10 @@ def test_the_name_of_a_class_of_other_sounds_is_not_wrong(tmp_path):
 
 def test_shares_are_counted_by_kind_and_confidence():
     rows = [
-        ("m", "noise", "white -20 dB", "dog", 0.9, 1.0, 0.0),
-        ("m", "noise", "pink -20 dB", "", 0.0, 0.0, 1.0),
-        ("m", "recordings", "a.wav", "dog", 0.45, 1.0, 0.0),
-        ("n", "recordings", "a.wav", "dog", 0.95, 1.0, 0.0),
+        ("m", "noise", "white -20 dB", 10.0, "dog", 0.9, 2, 1.0, 0.0),
+        ("m", "noise", "pink -20 dB", 10.0, "", 0.0, 0, 0.0, 1.0),
+        ("m", "recordings", "a.wav", 40.0, "dog", 0.45, 1, 1.0, 0.0),
+        ("n", "recordings", "a.wav", 40.0, "dog", 0.95, 2, 1.0, 0.0),
     ]
     summary, metrics = summarise_unknown(pd.DataFrame(rows, columns=UNKNOWN_COLUMNS))
     assert metrics == {"noise_confident_rate": 0.5, "unknown_confident_rate": 0.5}
@@ -127,6 +131,8 @@ def test_shares_are_counted_by_kind_and_confidence():
     assert shares.loc["noise", "named"].to_dict() == dict.fromkeys(CONFIDENCES[:-1], 0.5) | {0.95: 0.0}
     assert shares.loc["recordings", "named"].to_dict() == {0.0: 1.0} | dict.fromkeys(CONFIDENCES[1:], 0.5)
     assert shares.loc[("recordings", 0.0), "n_recordings"] == 1  # the same one, of two models
+    assert shares.loc[("recordings", 0.0), "events_per_hour"] == 3 / 80 * 3600
+    assert shares.loc[("noise", 0.0), "events_per_hour"] == 2 / 20 * 3600
 
 
 def test_no_sound_gives_no_number():

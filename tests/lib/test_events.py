@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.lib.core.labels import UNSURE
-from stages.lib.inference.events import Event, EventFinder, EventSettings, by_start
+from stages.lib.inference.events import Event, EventFinder, EventSettings, SoundFinder, by_start
 
 CLASSES = ["dog", "horn"]
 PLAIN = EventSettings(
@@ -168,3 +168,56 @@ def test_a_class_called_unsure_is_not_doubt():
     rows = np.array([(0.9, 0.1), *[(0.3, 0.1)] * 4])
     found = sorted(finder.push(rows, np.full(5, LOUD)) + finder.finish(9.0), key=by_start)
     assert [(event.start_s, event.end_s, event.is_unsure) for event in found] == [(0, 0.5, False), (0.5, 2.5, True)]
+
+
+SOUNDS = EventSettings(min_confidence=0.3, release=0.7, min_duration_s=0.5, merge_gap_s=1.1, unsure_min_s=2.0)
+
+
+def sounds_of(rows, *, levels=None, in_one=True, **changed):
+    """Events that a `SoundFinder` finds in rows of (dog, horn, anything), as tuples without confidence."""
+    rows = np.array(rows, dtype=float)
+    levels = np.full(len(rows), LOUD) if levels is None else np.array(levels, dtype=float)
+    finder = SoundFinder(CLASSES, 0.5, EventSettings(**{**vars(SOUNDS), **changed}))
+    parts = [slice(0, len(rows))] if in_one else [slice(i, i + 1) for i in range(len(rows))]
+    found = [event for part in parts for event in finder.push(rows[part, :2], levels[part], rows[part, 2])]
+    found += finder.finish(len(rows) * 0.5)
+    return [(event.start_s, event.end_s, event.label) for event in found]
+
+
+QUIET, DOG, HORN, ANY = (0.0, 0.0, 0.1), (0.9, 0.0, 0.9), (0.0, 0.9, 0.9), (0.2, 0.2, 0.9)
+
+
+@pytest.mark.parametrize("in_one", [True, False])
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([QUIET, DOG, DOG, QUIET, QUIET, QUIET], [(0.5, 1.5, "dog")]),
+        ([QUIET, DOG, HORN, DOG, QUIET, QUIET, QUIET], [(0.5, 2.0, "dog")]),  # one name, that of the mean
+        ([DOG, QUIET, QUIET, DOG], [(0.0, 2.0, "dog")]),  # a gap of 1 s is bridged
+        ([DOG, QUIET, QUIET, QUIET, DOG], [(0.0, 0.5, "dog"), (2.0, 2.5, "dog")]),
+        ([ANY, DOG, DOG, DOG, ANY], [(0.0, 2.5, "dog")]),  # what is sustained reaches to the ends of the sound
+        ([DOG] * 4 + [(0.9, 0.9, 0.9)] * 2 + [HORN] * 4, [(0.0, 3.0, "dog"), (2.0, 5.0, "horn")]),  # both at once
+        ([ANY] * 9 + [DOG] * 3, [(4.5, 6.0, "dog")]),  # but not from afar
+        ([ANY] * 3, []),  # too short to be unsure of
+        ([ANY] * 4, [(0.0, 2.0, UNSURE)]),
+        ([(0.9, 0.0, 0.1)] * 4, []),  # nothing sounds
+    ],
+)
+def test_sounds_are_found_first_and_then_named(rows, expected, in_one):
+    assert sounds_of(rows, in_one=in_one, min_confidence=0.3) == expected
+
+
+def test_silence_and_short_sounds_are_no_events():
+    assert sounds_of([DOG] * 4, levels=[-80.0] * 4) == []
+    assert sounds_of([QUIET, DOG, *[QUIET] * 3], min_duration_s=1.0) == []
+
+
+def test_what_sounds_now_is_known_before_it_ends():
+    finder = SoundFinder(CLASSES, 0.5, SOUNDS)
+    rows = np.array([QUIET, DOG, DOG])
+    assert finder.push(rows[:, :2], np.full(3, LOUD), rows[:, 2]) == []
+    assert finder.ongoing == [Event(0.5, 1.5, "dog", 0.9)]
+    assert finder.active_classes(np.array([0.9, 0.6]), LOUD, 0.9) == [("dog", 0.9), ("horn", 0.6)]
+    assert finder.active_classes(np.array([0.2, 0.1]), LOUD, 0.9) == [(UNSURE, 0.2)]
+    assert finder.active_classes(np.array([0.9, 0.1]), LOUD, 0.2) == []
+    assert finder.active_classes(np.array([0.9, 0.1]), -80.0, 0.9) == []

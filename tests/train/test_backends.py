@@ -53,7 +53,8 @@ def kill(self, epoch, logs):
         sys.exit("killed")
 
 Checkpoint.on_epoch_end = kill
-train.main([*common, f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'plots'}",
+train.main([*common, f"--raw={out}",
+            f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'plots'}",
             f"--metrics={out / 'train.json'}", f"--checkpoints={out / 'checkpoints'}"])
 (out / "dataset.json").write_text("{}")
 (out / "rejected.csv").write_text("clip,reasons\\n")

@@ -44,7 +44,7 @@ def run_train(out, features, params):
     options = [f"--params={write_params(out / 'params.yaml', params)}", f"--features={features}"]
     scale.main([*options, f"--scaler={out / 'scaler'}"])
     paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'plots'}"]
-    paths.append(f"--metrics={out / 'train.json'}")
+    paths += [f"--metrics={out / 'train.json'}", f"--raw={out / 'raw'}"]
     train.main([*options, *paths, f"--checkpoints={out / 'checkpoints'}"])
     return out
 

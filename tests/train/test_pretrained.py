@@ -89,7 +89,7 @@ def run(tone_features, tmp_path_factory, monkeypatch):
         scale.main([*options, f"--scaler={out / 'scaler'}"])
         paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'plots'}"]
         paths += [f"--metrics={out / 'metrics.json'}", f"--checkpoints={out / 'checkpoints'}"]
-        train.main([*options, *paths])
+        train.main([*options, *paths, f"--raw={out / 'raw'}"])
         return out
 
     return run_train

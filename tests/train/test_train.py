@@ -36,6 +36,7 @@ def run_stages(out, features, params, stages=("scale", "train", "evaluate")):
         scale.main([*options, f"--scaler={out / 'scaler'}"])
     if "train" in stages:
         paths = [f"--scaler={out / 'scaler'}", f"--models={out / 'models'}", f"--plots={out / 'metrics/train'}"]
+        paths.append(f"--raw={out / 'raw'}")
         train.main([*options, *paths, f"--metrics={out / 'train.json'}", f"--checkpoints={out / 'checkpoints'}"])
     if "evaluate" in stages:
         write_json(out / "raw/dataset.json", {"sources": "given by the table"})  # no audio, which the report then says

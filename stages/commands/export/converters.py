@@ -31,7 +31,7 @@ import numpy as np
 
 from stages.lib.core.errors import ModelError
 from stages.lib.frontend.spectrogram import FeaturizeParams, Featurizer
-from stages.lib.inference.events import EventSettings
+from stages.lib.inference.events import settings_of
 from stages.lib.inference.runtime import FEATURES, FRAMES, METADATA_KEY, ONNX_VERSION, PROBABILITIES, SAMPLES
 from stages.lib.inference.streaming import STEP_S
 from stages.lib.model.archive import EARLIEST, METADATA_MEMBER
@@ -100,7 +100,7 @@ def describe_use(metadata: ModelMetadata, n_frames: int) -> dict[str, Any]:
         "sample_rate_hz": p.sr,
         "n_samples": p.win_length + (n_frames - 1) * p.hop_length,
         "step_samples": step * p.hop_length,
-        "events": asdict(EventSettings()),
+        "events": asdict(settings_of(metadata)),
     }
 
 

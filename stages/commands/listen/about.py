@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from stages.commands.listen.service import Service
-from stages.lib.inference.events import EventSettings
+from stages.lib.inference.events import settings_of
 from stages.lib.inference.streaming import STEP_S
 
 
@@ -38,8 +38,8 @@ def make_router(service: Service) -> APIRouter:
     async def model() -> ModelAnswer:
         """Which sounds the model knows, and from which probability on it tells them."""
         found = service.require_model()
-        metadata, least = found.metadata, EventSettings().min_confidence
-        thresholds = metadata.thresholds or {}
+        metadata, least = found.metadata, settings_of(found.metadata).min_confidence
+        thresholds = (metadata.thresholds if metadata.frames is None else None) or {}
         featurize = metadata.featurize
         segment_s = ((found.length - 1) * featurize.hop_length + featurize.win_length) / featurize.sr
         return ModelAnswer(

@@ -27,7 +27,7 @@ class LiveSession:
     def __init__(self, model: Model, sr: int, encoding: str) -> None:
         """Take samples at `sr` Hz in an encoding of `stages.commands.predict.pcm`. Raises as `StreamDetector` does."""
         self._decoder = PcmDecoder(encoding, 1)
-        self._detector = StreamDetector(model, sr, batch_size=1)
+        self._detector = StreamDetector(model, sr, batch_size=1, looks_ahead=False)
         self._beginnings = Beginnings()
         self._block = max(1, round(BLOCK_S * sr))
         self._told_s = 0.0

@@ -14,6 +14,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from stages.commands.predict.pcm import PcmDecoder
 from stages.lib.audio import Recording, open_audio
 from stages.lib.core.errors import AudioError, EarError, run
 from stages.lib.inference.detect import StreamDetector
-from stages.lib.inference.events import Event, by_start
+from stages.lib.inference.events import Event, by_start, settings_of
 from stages.lib.inference.runtime import Model
 from stages.lib.inference.streaming import BATCH
 
@@ -115,7 +116,8 @@ def describe(model: Model, revision: str | None) -> str:
     without = "" if test is None else f" without fold {test}"
     calibrated = "" if metadata.calibration else ", not calibrated: confidences are those of the network"
     at = f" of {revision}" if revision else ""
-    return f"model {model.path.stem}{at}, trained on {metadata.dataset.title}{without}{calibrated}"
+    whole = "" if metadata.frames else ", no head for frames: begin and end of events are those of whole segments"
+    return f"model {model.path.stem}{at}, trained on {metadata.dataset.title}{without}{calibrated}{whole}"
 
 
 def detect_file(path: Path, model: Model, args: argparse.Namespace) -> None:
@@ -142,7 +144,7 @@ def detect_file(path: Path, model: Model, args: argparse.Namespace) -> None:
 def detect_live(model: Model, args: argparse.Namespace) -> None:
     """Print what standard input holds while it comes, until it ends or Ctrl-C. Raises `AudioError` as for a file."""
     decoder = PcmDecoder(args.format, args.channels)
-    detector, picture = make_detector(model, args.sr, args, batch_size=1)
+    detector, picture = make_detector(model, args.sr, args, batch_size=1, looks_ahead=False)
     model.score(np.zeros((1, model.length, model.n_features), np.float32))  # the first time is slow: not at a sound
     line = partial(json_line if args.json else csv_line, LIVE) if args.json or args.csv else None
     display = choose_display(line)
@@ -182,10 +184,18 @@ def detect_blocks(
 
 
 def make_detector(
-    model: Model, sr: int, args: argparse.Namespace, *, batch_size: int = BATCH
+    model: Model, sr: int, args: argparse.Namespace, *, batch_size: int = BATCH, looks_ahead: bool = True
 ) -> "tuple[StreamDetector, Picture | None]":
     """A detector for one recording at `sr` Hz, and the picture that it fills, None where none was asked for."""
-    make = partial(StreamDetector, model, sr, settings=args.settings, step_s=args.step, batch_size=batch_size)
+    make = partial(
+        StreamDetector,
+        model,
+        sr,
+        settings=replace(settings_of(model.metadata), **args.settings),
+        step_s=args.step,
+        batch_size=batch_size,
+        looks_ahead=looks_ahead,
+    )
     if not args.plot:
         return make(), None
     from stages.commands.predict.plots import Picture  # matplotlib, which only a picture needs

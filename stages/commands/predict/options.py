@@ -1,7 +1,7 @@
 """The options of the predict command."""
 
 import argparse
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +16,7 @@ LIVE = "-"  # in the place of a recording: standard input
 
 
 def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
-    """Read the options; `settings` gets those of the events, `recordings` is `[LIVE]` or paths."""
-    default = EventSettings()
+    """Read the options; `settings` gets those of the events that were given, `recordings` is `[LIVE]` or paths."""
     parser = argparse.ArgumentParser(prog="python -m stages.commands.predict", description=description)
     parser.add_argument("recordings", nargs="+", metavar="FILE", help="a recording, or - for raw samples from a pipe")
     output = parser.add_mutually_exclusive_group()
@@ -48,8 +47,7 @@ def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
         ("--unsure-after", seconds, "unsure_min_s", "seconds of sound without an active class that are unsure"),
         ("--silence", decibels, "silence_db", "dB(A) re full scale below which is silence"),
     ):
-        text = f"{text} (%(default)s)"
-        events.add_argument(option, type=kind, dest=key, default=getattr(default, key), metavar="X", help=text)
+        events.add_argument(option, type=kind, dest=key, metavar="X", help=f"{text} (the model's)")
 
     live = parser.add_argument_group("raw samples, for - only")
     live.add_argument("--sr", type=partial(whole, *SR_HZ), help="rate in Hz (44100)")
@@ -73,7 +71,8 @@ def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
             setattr(args, option, value)
         elif not is_live:
             parser.error(f"--{option} is for - only; a file says its own")
-    args.settings = replace(default, **{field.name: getattr(args, field.name) for field in fields(EventSettings)})
+    given = {field.name: getattr(args, field.name) for field in fields(EventSettings)}
+    args.settings = {name: value for name, value in given.items() if value is not None}
     return args
 
 

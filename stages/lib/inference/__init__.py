@@ -14,7 +14,7 @@ A recording, by a model that `python -m stages.commands.export` wrote:
 
 Samples as they come, float32 of shape (n_samples, n_channels), from a microphone at 44,100 Hz:
 
->>> detector = StreamDetector(model, 44100, batch_size=1)  # doctest: +SKIP
+>>> detector = StreamDetector(model, 44100, batch_size=1, looks_ahead=False)  # doctest: +SKIP
 >>> for block in microphone:  # doctest: +SKIP
 ...     print(detector.push(block), detector.ongoing)
 >>> print(detector.finish())  # doctest: +SKIP

@@ -11,7 +11,7 @@ import numpy as np
 
 from stages.lib.audio import open_audio
 from stages.lib.core.errors import AudioError
-from stages.lib.inference.events import Event, EventFinder, EventSettings, by_start
+from stages.lib.inference.events import Event, EventFinder, EventSettings, SoundFinder, by_start, settings_of
 from stages.lib.inference.runtime import Model
 from stages.lib.inference.streaming import BATCH, ScoreGrid, Segment, StreamingClassifier
 
@@ -26,10 +26,13 @@ class StreamDetector:
     sr : int
         The rate of the stream in Hz, within `stages.lib.inference.buffers.SR_HZ`.
     settings : EventSettings, optional
-        How probabilities become events; by default those of the predict command.
+        How probabilities become events; by default those of the model.
     step_s, batch_size, on_frames
         Those of `StreamingClassifier`. With a `batch_size` of 1 each segment is scored as soon as it is complete, as a
         live stream wants it; the default is faster for a recording that is there.
+    looks_ahead : bool
+        Whether times of events may depend on what comes up to a segment later, as they best do. Without it, events of
+        a model with a head for frames are known about `step_s` after they happen.
     on_rows : callable, optional
         Called with the probabilities of all new rows, float64 (n_rows, n_classes), as for a picture.
 
@@ -49,14 +52,22 @@ class StreamDetector:
         settings: EventSettings | None = None,
         step_s: float | None = None,
         batch_size: int = BATCH,
+        looks_ahead: bool = True,
         on_frames: Callable[[np.ndarray], None] | None = None,
         on_rows: Callable[[np.ndarray], None] | None = None,
     ) -> None:
         """Prepare for a stream; see the class."""
         self.model = model
-        self._classifier = StreamingClassifier(model, sr, step_s=step_s, batch_size=batch_size, on_frames=on_frames)
+        self._classifier = StreamingClassifier(
+            model, sr, step_s=step_s, batch_size=batch_size, looks_ahead=looks_ahead, on_frames=on_frames
+        )
         metadata, row_s = model.metadata, self._classifier.row_s
-        self._finder = EventFinder(metadata.classes, metadata.thresholds, row_s, settings or EventSettings())
+        settings = settings or settings_of(metadata)
+        self._finder: EventFinder | SoundFinder
+        if metadata.frames is None:
+            self._finder = EventFinder(metadata.classes, metadata.thresholds, row_s, settings)
+        else:
+            self._finder = SoundFinder(metadata.classes, row_s, settings)
         self._on_rows = on_rows
 
     @property
@@ -81,6 +92,8 @@ class StreamDetector:
 
     def active_classes(self, segment: Segment) -> list[tuple[str, float]]:
         """What one segment holds by itself, see `EventFinder.active_classes`."""
+        if isinstance(self._finder, SoundFinder):
+            return self._finder.active_classes(segment.probabilities, segment.level, segment.something)
         return self._finder.active_classes(segment.probabilities, segment.level)
 
     def push(self, block: np.ndarray) -> list[Event]:
@@ -105,6 +118,8 @@ class StreamDetector:
     def _find(self, rows: ScoreGrid) -> list[Event]:
         if self._on_rows is not None:
             self._on_rows(rows.probabilities)
+        if isinstance(self._finder, SoundFinder):
+            return self._finder.push(rows.probabilities, rows.levels, rows.something)
         return self._finder.push(rows.probabilities, rows.levels)
 
 
@@ -115,6 +130,7 @@ def detect(
     sr: int | None = None,
     settings: EventSettings | None = None,
     step_s: float | None = None,
+    looks_ahead: bool = True,
 ) -> list[Event]:
     """Detect the events of a whole recording.
 
@@ -128,9 +144,11 @@ def detect(
     sr : int, optional
         The rate of the samples in Hz; a file has its own.
     settings : EventSettings, optional
-        How probabilities become events; by default those of the predict command.
+        How probabilities become events; by default those of the model.
     step_s : float, optional
         Seconds between segments; by default those of `StreamingClassifier`.
+    looks_ahead : bool
+        That of `StreamDetector`: without it, the events are those of a live stream.
 
     Returns
     -------
@@ -153,7 +171,7 @@ def detect(
     """
     if isinstance(recording, Path):
         with open_audio(recording) as opened:
-            detector = StreamDetector(model, opened.sr, settings=settings, step_s=step_s)
+            detector = StreamDetector(model, opened.sr, settings=settings, step_s=step_s, looks_ahead=looks_ahead)
             events = detector.detect(opened.blocks())
         if problem := opened.problem():
             raise AudioError(f"{recording.name}: {problem}")
@@ -163,5 +181,5 @@ def detect(
     if not np.issubdtype(recording.dtype, np.floating):
         raise TypeError(f"detect: expected samples in floating point with full scale at 1, found {recording.dtype}")
     block = recording.astype(np.float32, copy=False)
-    detector = StreamDetector(model, sr, settings=settings, step_s=step_s)
+    detector = StreamDetector(model, sr, settings=settings, step_s=step_s, looks_ahead=looks_ahead)
     return detector.detect([block[:, np.newaxis] if block.ndim == 1 else block])

@@ -5,7 +5,12 @@ reaches its threshold, goes on while it stays above a share of that (hysteresis)
 `min_duration_s`; shorter gaps than `merge_gap_s` are bridged. Where something sounds for `unsure_min_s` and no class is
 active, that is an event too, which is unsure. Classes are independent: two may sound at once.
 
-An `EventFinder` takes rows as they come; several pushes give the same events as one.
+Rows of a head for frames say besides whether anything sounds, and that more exactly than what it is. So a
+`SoundFinder` first finds sounds, from when to when anything does, and then names each: by the classes that are probable
+for `SUSTAINED_S` in it, the outermost of which last to its ends; where none is, by the class that is the most probable
+in the mean.
+
+Both take rows as they come; several pushes give the same events as one.
 """
 
 from collections.abc import Sequence
@@ -14,15 +19,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.lib.core.labels import UNSURE
+from stages.lib.model.metadata import ModelMetadata
+
+SOMETHING = 0.5  # probability of anything but background from which on it sounds
+PROBABLE = 0.7  # and of a class, from which on it is probable within a sound
+SUSTAINED_S = 1.5  # shorter, what is probable may be an error, and the mean decides
+REACH_S = 4.0  # how far at most an end of a class is moved to that of the sound
 
 
 @dataclass(frozen=True)
 class EventSettings:
-    """How rows become events; every number is an option of the predict command.
+    """How rows become events; every number is an option of the predict command, and in the section `events` of the
+    parameters. A model with a head for frames has those that it was trained with in its metadata (`settings_of`); these
+    are for others.
 
     `min_confidence`  the least probability at which a class becomes active, however low its threshold. Thresholds are
                       the best on the validation fold, where every sound is one of the classes; a caption that is more
-                      likely wrong than right helps nobody, and the probability is calibrated, so 0.5
+                      likely wrong than right helps nobody, and the probability is calibrated, so 0.5. With a head for
+                      frames, the least share of a class in the probability of anything, for a sound to be named by it
     `release`         share of its threshold above which an active class stays active: a sound that dies away is still
                       that sound
     `min_duration_s`  a shorter event is an error; one row, since segments, four times as long, smooth enough
@@ -38,6 +52,13 @@ class EventSettings:
     merge_gap_s: float = 0.6
     unsure_min_s: float = 2.0
     silence_db: float = -70.0
+
+
+def settings_of(metadata: ModelMetadata) -> EventSettings:
+    """The settings that a model was trained with, or the defaults where it has no head for frames."""
+    if metadata.events is None:
+        return EventSettings()
+    return EventSettings(**{name: getattr(metadata.events, name) for name in EventSettings.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -138,6 +159,127 @@ class EventFinder:
             return None
         start_s, end_s = run.start * self._row_s, min(run.end * self._row_s, duration_s)
         return Event(round(start_s, 3), round(end_s, 3), self._labels[i], round(run.total / run.n, 4), is_unsure)
+
+
+@dataclass
+class _Sound:
+    """Rows in which anything sounds, and the runs of probable classes in them; `totals` are sums over the rows."""
+
+    start: int
+    end: int
+    totals: np.ndarray
+    something: float
+    runs: list[tuple[int, _Run]]
+
+
+class SoundFinder:
+    """Finds events in rows of `row_s` seconds of a head for frames, see the module."""
+
+    def __init__(self, classes: Sequence[str], row_s: float, settings: EventSettings) -> None:
+        """Begin at row 0."""
+        self._labels = [*classes, UNSURE]
+        self._settings = settings
+        self._row_s = row_s
+        self._n_rows = 0
+        self._sounds = False
+        self._active = np.zeros(len(classes), dtype=bool)
+        self._sound: _Sound | None = None
+
+    def push(self, probabilities: np.ndarray, levels: np.ndarray, something: np.ndarray) -> list[Event]:
+        """Take the next rows, (n_rows, n_classes), (n_rows,) in dB, and (n_rows,), the probabilities of anything but
+        background; returns the events of the sounds that have ended, by start.
+        """
+        ended: list[Event] = []
+        for row, level, of_any in zip(probabilities, levels.tolist(), something.tolist(), strict=True):
+            ended += self._push_row(row, of_any, is_loud=level >= self._settings.silence_db)
+        return sorted(ended, key=by_start)
+
+    def finish(self, duration_s: float) -> list[Event]:
+        """The events that last until the end of the stream, which no event outlasts."""
+        ended = self._events(duration_s)
+        self._sound = None
+        return ended
+
+    def active_classes(self, probabilities: np.ndarray, level: float, something: float) -> list[tuple[str, float]]:
+        """What sounds now by itself, as `EventFinder.active_classes` has it."""
+        if level < self._settings.silence_db or something < SOMETHING:
+            return []
+        active = np.flatnonzero(probabilities >= max(SOMETHING, self._settings.min_confidence))
+        found = [(self._labels[i], float(probabilities[i])) for i in active]
+        return sorted(found, key=lambda pair: -pair[1]) or [(UNSURE, float(probabilities.max()))]
+
+    @property
+    def ongoing(self) -> list[Event]:
+        """The events that have lasted long enough to count and have not ended, by start, as far as they are known."""
+        return [] if self._sound is None else [e for e in self._events(np.inf) if self._lasts(e)]
+
+    def _lasts(self, event: Event) -> bool:
+        return self._sound is not None and event.end_s >= round(self._sound.end * self._row_s, 3)
+
+    def _push_row(self, row: np.ndarray, something: float, *, is_loud: bool) -> list[Event]:
+        ended: list[Event] = []
+        sound, n = self._sound, self._n_rows
+        self._sounds = is_loud and something >= SOMETHING
+        if sound is not None and (n + (not self._sounds) - sound.end) * self._row_s >= self._settings.merge_gap_s:
+            ended = self._events(np.inf)
+            sound = self._sound = None
+            self._active[:] = False
+        if self._sounds:
+            if sound is None:
+                sound = self._sound = _Sound(n, n, np.zeros(len(row)), 0.0, [])
+            sound.end, sound.totals, sound.something = n + 1, sound.totals + row, sound.something + something
+            on = max(PROBABLE, self._settings.min_confidence)
+            self._active = row >= np.where(self._active, self._settings.release * on, on)
+            for i in np.flatnonzero(self._active).tolist():
+                self._extend_run(sound, i, float(row[i]))
+        self._n_rows += 1
+        return ended
+
+    def _extend_run(self, sound: _Sound, i: int, value: float) -> None:
+        """Count the row for the newest run of the class `i`, or for a new one where the gap is too long to bridge."""
+        run = next((run for of, run in reversed(sound.runs) if of == i), None)
+        if run is None or (self._n_rows - run.end) * self._row_s >= self._settings.merge_gap_s:
+            sound.runs = [(of, old) for of, old in sound.runs if of != i or self._is_sustained(old)]
+            run = _Run(self._n_rows, self._n_rows, 0.0, 0)
+            sound.runs.append((i, run))
+        run.end, run.total, run.n = self._n_rows + 1, run.total + value, run.n + 1
+
+    def _is_sustained(self, run: _Run) -> bool:
+        return (run.end - run.start + 0.5) * self._row_s >= SUSTAINED_S  # half a row: rounding must not decide
+
+    def _events(self, duration_s: float) -> list[Event]:
+        """The events of the sound, none where it is too short."""
+        sound, settings = self._sound, self._settings
+        if sound is None or (sound.end - sound.start + 0.5) * self._row_s < settings.min_duration_s:
+            return []
+        runs = [(i, run) for i, run in sound.runs if self._is_sustained(run)]
+        if not runs:
+            best, total = int(sound.totals.argmax()), float(sound.totals.max())
+            is_unsure = total < settings.min_confidence * sound.something
+            if is_unsure and (sound.end - sound.start + 0.5) * self._row_s < settings.unsure_min_s:
+                return []
+            label = len(self._labels) - 1 if is_unsure else best
+            mean = total / (sound.end - sound.start)
+            return [self._event(sound.start, sound.end, label, mean, duration_s)]
+        if len({i for i, _ in runs}) == 1:
+            spans = [(runs[0][0], runs[0][1].start, runs[-1][1].end)]
+        else:
+            spans = [(i, run.start, run.end) for i, run in runs]
+        first, last = min(start for _, start, _ in spans), max(end for *_, end in spans)
+        reach = REACH_S / self._row_s
+        events = []
+        for i, start, end in spans:
+            of_class = [run for of, run in runs if of == i and start <= run.start < end]
+            mean = sum(run.total for run in of_class) / sum(run.n for run in of_class)
+            start = sound.start if start == first and first - sound.start <= reach else start
+            end = sound.end if end == last and sound.end - last <= reach else end
+            events.append(self._event(start, end, i, mean, duration_s))
+        return sorted(events, key=by_start)
+
+    def _event(self, start: int, end: int, i: int, confidence: float, duration_s: float) -> Event:
+        start_s, end_s = start * self._row_s, min(end * self._row_s, duration_s)
+        is_unsure = i == len(self._labels) - 1
+        return Event(round(start_s, 3), round(end_s, 3), self._labels[i], round(confidence, 4), is_unsure)
 
 
 def by_start(event: Event) -> tuple[float, float, str, bool]:

@@ -27,7 +27,7 @@ class Model:
 
     `score` takes segments of raw features, float32 of shape (n, length, n_features), n at least 1, and returns
     probabilities, float32 of shape (n, n_classes), before temperature unless `is_calibrated`, as an exported model is.
-    What users see is that of `predict`.
+    What users see is that of `predict`. Where the network has a head for frames, `score_frames` returns its output too.
     """
 
     path: Path
@@ -36,13 +36,30 @@ class Model:
     n_features: int
     score: Callable[[np.ndarray], np.ndarray]
     is_calibrated: bool = False
+    score_frames: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
 
     def predict(self, segments: np.ndarray) -> np.ndarray:
         """The probabilities of segments, (n, length, n_features), after temperature; float64 of shape (n, n_classes).
 
         Raises `ModelError` where a probability is not finite.
         """
-        probabilities = self.score(np.ascontiguousarray(segments, dtype=np.float32))
+        return self._finish(self.score(np.ascontiguousarray(segments, dtype=np.float32)))
+
+    def predict_steps(self, segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`predict`, and the probabilities of the steps of segments, float64 of shape (n, n_steps, n_classes + 1).
+
+        The last of a step is that of anything but background. A network without a head for frames has one step, the
+        segment, in which there is always something. Raises `ModelError` as `predict` does.
+        """
+        if self.score_frames is None:
+            probabilities = self.predict(segments)
+            return probabilities, np.pad(probabilities, ((0, 0), (0, 1)), constant_values=1.0)[:, np.newaxis]
+        probabilities, steps = self.score_frames(np.ascontiguousarray(segments, dtype=np.float32))
+        if not np.isfinite(steps).all():
+            raise ModelError(f"{self.path}: gives probabilities that are not finite; run 'dvc repro train'")
+        return self._finish(probabilities), steps.astype(np.float64)
+
+    def _finish(self, probabilities: np.ndarray) -> np.ndarray:
         if not np.isfinite(probabilities).all():
             raise ModelError(f"{self.path}: gives probabilities that are not finite; run 'dvc repro train'")
         if self.is_calibrated:
@@ -59,6 +76,7 @@ class Network:
     shape_out: tuple[int, ...]
     score: Callable[[np.ndarray], np.ndarray]
     is_calibrated: bool = False
+    score_frames: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
 
 
 def open_model(path: Path) -> Model:
@@ -96,7 +114,14 @@ def open_model(path: Path) -> Model:
             f"{path}: expects segments of shape {network.shape_in}, its metadata says {n_features} numbers per frame; "
             "run 'dvc repro train'"
         )
-    return Model(path, network.metadata, *network.shape_in, score=network.score, is_calibrated=network.is_calibrated)
+    return Model(
+        path,
+        network.metadata,
+        *network.shape_in,
+        score=network.score,
+        is_calibrated=network.is_calibrated,
+        score_frames=network.score_frames,
+    )
 
 
 def _open_keras(path: Path) -> Network:
@@ -107,10 +132,24 @@ def _open_keras(path: Path) -> Network:
     start_backend(metadata.train.backend)
     network = load_model(path)
 
-    def score(segments: np.ndarray) -> np.ndarray:
-        return np.asarray(network.predict_on_batch(segments), dtype=np.float32)
+    if metadata.frames is None:
 
-    return Network(metadata, tuple(network.input_shape[1:]), tuple(network.output_shape[1:]), score)
+        def score(segments: np.ndarray) -> np.ndarray:
+            return np.asarray(network.predict_on_batch(segments), dtype=np.float32)
+
+        return Network(metadata, tuple(network.input_shape[1:]), tuple(network.output_shape[1:]), score)
+
+    def score_frames(segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probabilities, steps = network.predict_on_batch(segments)
+        return np.asarray(probabilities, np.float32), np.asarray(steps, np.float32)
+
+    return Network(
+        metadata,
+        tuple(network.input_shape[1:]),
+        tuple(network.output_shape[0][1:]),
+        lambda segments: score_frames(segments)[0],
+        score_frames=score_frames,
+    )
 
 
 def _open_onnx(path: Path) -> Network:
@@ -155,7 +194,18 @@ def _open_onnx(path: Path) -> Network:
     def score(segments: np.ndarray) -> np.ndarray:
         return session.run([PROBABILITIES], {FEATURES: segments} | no_samples)[0]
 
-    return Network(metadata, tuple(inputs[FEATURES][1:]), tuple(outputs[PROBABILITIES][1:]), score, is_calibrated=True)
+    def score_frames(segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probabilities, steps = session.run([PROBABILITIES, FRAMES], {FEATURES: segments} | no_samples)
+        return probabilities, steps
+
+    return Network(
+        metadata,
+        tuple(inputs[FEATURES][1:]),
+        tuple(outputs[PROBABILITIES][1:]),
+        score,
+        is_calibrated=True,
+        score_frames=score_frames if FRAMES in outputs else None,
+    )
 
 
 LOADERS: dict[str, Callable[[Path], Network]] = {".keras": _open_keras, ".onnx": _open_onnx}

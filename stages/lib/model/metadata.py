@@ -6,7 +6,7 @@ The same metadata is in a `.keras` file (`stages.lib.model.archive`) and in what
 `schema_version` says how to read it, and is raised only where code that knows an older one would misread the new. A
 field with a default may be added at any time: older files are read with the default, and older code keeps a field that
 it does not know, so that an exported model has it too. Version 1 is also what files of urban-ear 0.1 hold, which have
-no number.
+no number. Version 2 has `frames`: a network with two outputs, which older code takes for a broken one.
 """
 
 import json
@@ -21,7 +21,7 @@ from stages.lib.model.calibration import Calibration
 from stages.lib.model.segments import SegmentParams
 from stages.lib.split.folds import Split
 
-SCHEMA_VERSION = 1  # the newest that this code reads, and the one that it writes
+SCHEMA_VERSION = 2  # the newest that this code reads, and the one that it writes
 
 
 class FeaturizeMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow"):
@@ -81,6 +81,24 @@ class WeightsMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow
     citation: str
 
 
+class FramesMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow"):
+    """The head for frames: the frames of a step, and the soundscapes that it was trained on."""
+
+    step: Annotated[int, Field(ge=1)]
+    n_soundscapes: int
+
+
+class EventsMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow"):
+    """How probabilities become events unless a user asks otherwise; see `stages.lib.inference.events.EventSettings`."""
+
+    min_confidence: float
+    release: float
+    min_duration_s: float
+    merge_gap_s: float
+    unsure_min_s: float
+    silence_db: float
+
+
 class ModelMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow"):
     """A trained network.
 
@@ -88,7 +106,7 @@ class ModelMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow")
     `kind` (see `stages.lib.features.store`), `floor` (the value of silence, or one for each coefficient of an MFCC),
     `longest` (frames of the longest training clip) and `scaler_mean` (mean of each number of a frame over the training
     folds) describe the features. `calibration` is None where no fold was kept for validation,
-    `weights` where training began with random ones.
+    `weights` where training began with random ones, `frames` and `events` where the network has no head for frames.
     """
 
     schema_version: Annotated[int, Field(ge=1)] = SCHEMA_VERSION
@@ -106,6 +124,8 @@ class ModelMetadata(pydantic.BaseModel, frozen=True, strict=True, extra="allow")
     train: TrainMetadata
     calibration: Calibration | None = None
     weights: WeightsMetadata | None = None
+    frames: FramesMetadata | None = None
+    events: EventsMetadata | None = None
 
     @property
     def temperature(self) -> float:
@@ -130,16 +150,17 @@ def parse_metadata(text: str | bytes, *, repair: str = "run 'dvc repro train'") 
     `repair`, says what is wrong with the file, and leaves it to the caller to name the file.
     """
     try:
-        version = json.loads(text).get("schema_version", 1)
-    except (ValueError, AttributeError):
+        values = {"schema_version": 1} | json.loads(text)
+    except (ValueError, TypeError):
         raise ModelError(f"its metadata is not a JSON object; {repair}") from None
+    version = values["schema_version"]
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise ModelError(
             f"written by a newer urban-ear: its metadata has schema_version {version}, this code reads up to "
             f"{SCHEMA_VERSION}; update the code, or {repair}"
         )
     try:
-        return ModelMetadata.model_validate_json(text)
+        return ModelMetadata.model_validate_json(json.dumps(values))
     except pydantic.ValidationError as error:
         problems = describe_errors(error, see="stages/lib/model/metadata.py")
         raise ModelError(f"its metadata cannot be used by this version of urban-ear: {problems}; {repair}") from None

@@ -17,6 +17,7 @@ LOWEST_HZ = 20.0  # below, the power of the noise stays the same
 WANDER_DB = 3.0  # standard deviation
 WANDER_S = 3.0
 CROSSFADE_S = 0.5
+SHAPE_SAMPLES = 1024  # of the spectrum that noise is shaped by
 
 
 def coloured_noise(n_samples: int, sr: int, rng: np.random.Generator, exponent: float) -> np.ndarray:
@@ -54,6 +55,26 @@ def wandering_gain(n_samples: int, sr: int, rng: np.random.Generator, std_db: fl
 def coloured(sr: int) -> Background:
     """Noise of an exponent between white and brown, drawn each time."""
     return lambda n_samples, rng: coloured_noise(n_samples, sr, rng, rng.uniform(0.0, BROWN))
+
+
+def shaped(sr: int, clips: Sequence[str], load: Callable[[str], np.ndarray]) -> Background:
+    """Noise with the spectrum of a clip drawn each time, at a level that wanders: like its sound, but without events.
+
+    `load(clip)` gives samples at `sr` Hz, float32 of shape (n_samples,); pink noise where all of them are 0.
+    """
+
+    def draw(n_samples: int, rng: np.random.Generator) -> np.ndarray:
+        y = load(clips[int(rng.integers(len(clips)))])
+        size = min(SHAPE_SAMPLES, len(y)) // 2 * 2
+        pieces = y[: len(y) // size * size].reshape(-1, size) if size else np.zeros((1, 2))
+        shape = np.sqrt((np.abs(np.fft.rfft(pieces * np.hanning(pieces.shape[1]))) ** 2).mean(axis=0))
+        if not shape.any():
+            return coloured_noise(n_samples, sr, rng, PINK)
+        spectrum = np.fft.rfft(rng.standard_normal(n_samples))
+        spectrum *= np.interp(np.linspace(0, 1, len(spectrum)), np.linspace(0, 1, len(shape)), shape)
+        return _of_power_1(np.fft.irfft(spectrum, n=n_samples) * wandering_gain(n_samples, sr, rng, WANDER_DB))
+
+    return draw
 
 
 def recorded(sr: int, load: Sequence[Callable[[], np.ndarray]]) -> Background:

@@ -1,0 +1,136 @@
+"""Are events found when they sound? A model before and after it gets a head for frames, in one run.
+
+    python -m benchmarks.events data/models/fold_5.keras --backgrounds FOLDER --unknown FOLDER --seeds 1 2 3
+    python -m benchmarks.events data/models/fold_5.keras --fold validation
+
+The network of the model stays as it is; what head it has is left out, and one is trained for each seed as
+`stages.train` does, on soundscapes of clips of the model's training folds. All are scored on the soundscapes that
+`evaluate` makes, of clips of the test fold: F1 of events within 0.5 s at both ends, over each background; where
+two classes sound at once, the share of the seconds of both that is found; and events that name a class an hour, in
+noise and in recordings of no class. Choose on `--fold validation`.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from stages.evaluate.event_scores import summarise_backgrounds
+from stages.evaluate.recordings import find_recordings
+from stages.evaluate.scores import EvaluateParams
+from stages.evaluate.soundscapes import detect_in_soundscapes, make_backgrounds
+from stages.evaluate.unknown import detect_unknown
+from stages.lib.audio import load_mono
+from stages.lib.core.params import load_params
+from stages.lib.features.store import Features, open_features
+from stages.lib.inference.runtime import Model, open_model
+from stages.lib.model.archive import load_model, read_metadata, save_model
+from stages.lib.model.backend import start_backend
+from stages.lib.model.metadata import EventsMetadata, FramesMetadata
+from stages.train.recipe import EventParams
+
+PARAMS = Path("params.yaml")
+
+
+def main() -> None:
+    """Score the model without a head, then with one of each seed, and print the table."""
+    args = parse_args()
+    features, params = open_features(args.features), load_params(PARAMS, EvaluateParams)
+    events = load_params(PARAMS, EventParams)
+    metadata = read_metadata(args.model)
+    fold = metadata.split.test if args.fold == "test" else metadata.split.validation
+    if fold is None:
+        raise SystemExit(f"{args.model} has no {args.fold} fold")
+    start_backend(metadata.train.backend)
+    import keras
+
+    from stages.train.frames import add_frame_head
+
+    network = load_model(args.model)
+    if metadata.frames is not None:
+        network = keras.Model(network.input, network.outputs[0], name=network.name)
+    metadata = metadata.model_copy(update={"frames": None, "events": None})
+    settings = EventsMetadata(**{name: getattr(events, name) for name in EventsMetadata.model_fields})
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / args.model.name
+        save_model(path, network, metadata)
+        rows.append({"head": "none"} | score(open_model(path), fold, features, params, args))
+        for seed in args.seeds:
+            begun = time.perf_counter()
+            both, step = add_frame_head(
+                network,
+                metadata,
+                features.clips(metadata.split.train),
+                lambda clip: load_mono(args.raw / "audio" / clip, metadata.featurize.sr),
+                events,
+                seed,
+            )
+            seconds = time.perf_counter() - begun
+            frames = FramesMetadata(step=step, n_soundscapes=events.n_soundscapes)
+            save_model(path, both, metadata.model_copy(update={"frames": frames, "events": settings}))
+            found = score(open_model(path), fold, features, params, args)
+            rows.append({"head": f"seed {seed}"} | found | {"training_s": round(seconds)})
+    print(pd.DataFrame(rows).set_index("head").T.round(3).to_string())
+
+
+def score(
+    model: Model, fold: int, features: Features, params: EvaluateParams, args: argparse.Namespace
+) -> dict[str, float]:
+    """The scores of a model over each background, and how often it names sounds of no class."""
+    sr = model.metadata.featurize.sr
+    found = detect_in_soundscapes(
+        model,
+        fold,
+        features.clips([fold]),
+        lambda clip: load_mono(args.raw / "audio" / clip, sr),
+        make_backgrounds(sr, recordings_in(args.backgrounds)),
+        replace(params, n_soundscapes=args.soundscapes),
+    )
+    table = summarise_backgrounds({fold: found.counts}, {fold: found.overlaps}).set_index("background")
+    scores = {
+        f"{name} {column}": float(table.loc[name, column])
+        for column in ("event_f1", "intersection_f1", "overlap_recall")
+        for name in table.index
+    }
+    unknown = detect_unknown(model, args.unknown, recordings_in(args.unknown), params.seed)
+    per_hour = unknown.groupby("kind")[["n_named", "duration_s"]].sum()
+    live = detect_in_soundscapes(
+        model,
+        fold,
+        features.clips([fold]),
+        lambda clip: load_mono(args.raw / "audio" / clip, sr),
+        make_backgrounds(sr, recordings_in(args.backgrounds)),
+        replace(params, n_soundscapes=args.soundscapes),
+        looks_ahead=False,
+    )
+    of_live = summarise_backgrounds({fold: live.counts}, {fold: live.overlaps}).set_index("background")["event_f1"]
+    scores |= of_live.add_suffix(" event_f1 live").to_dict()
+    return scores | (3600 * per_hour["n_named"] / per_hour["duration_s"]).add_suffix(" false events an hour").to_dict()
+
+
+def recordings_in(folder: Path | None) -> Sequence[Path]:
+    """The recordings in a folder, none without one."""
+    return find_recordings(folder, str(folder)) if folder else []
+
+
+def parse_args() -> argparse.Namespace:
+    """Read what is scored, and on what."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.events", description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--features", type=Path, default=Path("data/features"))
+    parser.add_argument("--raw", type=Path, default=Path("data/raw"))
+    parser.add_argument("--fold", choices=["test", "validation"], default="test")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1])
+    parser.add_argument("--soundscapes", type=int, default=10, help="over each background")
+    parser.add_argument("--backgrounds", type=Path, help="folder of recordings, as a further background")
+    parser.add_argument("--unknown", type=Path, help="folder of recordings of no class")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
