@@ -178,8 +178,9 @@ def cut_soundscapes(
         coloured(p.sr),
         *[shaped(p.sr, clips["clip"].tolist(), load)] * 2,
     ]
+    duration_s = max(SOUNDSCAPE_S, 2 * n_frames * p.frame_s)
     each = [
-        build_soundscapes(clips, load, background, sr=p.sr, n=n, duration_s=SOUNDSCAPE_S, snr_db=SNR_DB, seed=(seed, i))
+        build_soundscapes(clips, load, background, sr=p.sr, n=n, duration_s=duration_s, snr_db=SNR_DB, seed=(seed, i))
         for i, background in enumerate(backgrounds)
     ]
     rng = np.random.default_rng((seed, len(backgrounds)))

@@ -182,6 +182,15 @@ def test_frames_are_active_where_their_middle_is_in_a_clip(frames):
     assert found.T.tolist() == [[0, 1, 1, 0, 0], [0, 0, 0, 1, 0], [0, 1, 1, 1, 0]]
 
 
+def test_segments_longer_than_a_soundscape_make_it_longer(frames):
+    n_frames = 1500  # 24 s
+    ((segments, targets),) = frames.cut_soundscapes(
+        tone_metadata(), CLIPS, load_tone, n_frames=n_frames, step=10, n=1, seed=1
+    )
+    assert segments.shape[1] == n_frames
+    assert targets.shape[1] == n_frames // 10
+
+
 def test_it_learns_from_the_clips_it_is_given_alone_and_the_same_each_time(frames):
     asked = []
 

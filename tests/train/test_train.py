@@ -225,6 +225,31 @@ def test_the_model_file_holds_what_prediction_needs(learned, small_params):
     assert len(metadata.scaler_mean) == 16
 
 
+def test_a_head_for_frames_hears_clips_of_the_training_folds_alone(
+    tones, tone_features, quick_params, tmp_path, monkeypatch
+):
+    """Of folds 1 to 3 the last is for the test, and one of the others for validation."""
+    from stages.train import split_model
+
+    (tmp_path / "raw").symlink_to(tones / "raw", target_is_directory=True)
+    loaded = []
+    load_mono = split_model.load_mono
+
+    def load(path, sr):
+        loaded.append(path.relative_to(tmp_path / "raw/audio").as_posix())
+        return load_mono(path, sr)
+
+    monkeypatch.setattr(split_model, "load_mono", load)
+    params = quick_params | {"events": quick_params["events"] | {"n_soundscapes": 12}}
+    run_stages(tmp_path, tone_features, params, ["scale", "train"])
+    metadata = read_metadata(tmp_path / "models/fold_3.keras")
+    folds = pd.read_csv(tones / "accepted.csv").set_index("clip")["fold"]
+    assert set(folds[loaded]) == set(metadata.split.train)
+    assert not set(metadata.split.train) & {metadata.split.test, metadata.split.validation}
+    assert metadata.frames.n_soundscapes == 12
+    assert metadata.events.min_confidence == params["events"]["min_confidence"]
+
+
 def test_the_same_run_gives_the_same_bytes(tone_features, quick_params, tmp_path):
     for name in ("x", "y"):
         (tmp_path / name).mkdir()
