@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from stages.lib.core.errors import EarError
 
@@ -62,7 +63,7 @@ def follow_dvc(
 
     def end() -> None:
         ended.set()
-        _end_session(process)
+        end_session(process, GRACE_S)
 
     timer = threading.Timer(limit_s or 0, end)
     if limit_s is not None:
@@ -76,20 +77,20 @@ def follow_dvc(
                 sys.stdout.flush()
         process.wait()
     except BaseException:  # Control-C does not reach another session
-        _end_session(process)
+        end_session(process, GRACE_S)
         raise
     finally:
         timer.cancel()
     return None if ended.is_set() else process.returncode, "".join(lines)
 
 
-def _end_session(process: "subprocess.Popen[str]") -> None:
-    """End a process and all of its session: politely, and after some seconds in any case."""
+def end_session(process: "subprocess.Popen[Any]", grace_s: float) -> None:
+    """End a process that has a session of its own, with all of that: politely, and after `grace_s` in any case."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, how)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_S)
+            process.wait(grace_s)
 
 
 def outputs_not_to_push() -> set[str]:

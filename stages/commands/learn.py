@@ -8,6 +8,8 @@ of before stay as they are; `predict --rev` uses the new one by the name of the 
 
 import argparse
 import io
+import signal
+import sys
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -120,4 +122,5 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that DVC is ended too
     run(main)

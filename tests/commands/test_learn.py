@@ -1,8 +1,12 @@
 """Sounds of one's own: what is said of a model, what is refused, and the page that shows it command by command."""
 
 import hashlib
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 
 import filelock
 import numpy as np
@@ -83,15 +87,37 @@ def test_it_must_be_run_in_the_repository(tmp_path, monkeypatch):
         learn.main(["."])
 
 
-def test_two_do_not_learn_at_once(tmp_path, monkeypatch):
+@pytest.fixture
+def bare(tmp_path):
+    """What learn needs of a workspace before it starts DVC."""
     (tmp_path / ".dvc").mkdir()
     for name in ("params.yaml", "data/recipes/few.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_two_do_not_learn_at_once(bare, monkeypatch):
+    monkeypatch.chdir(bare)
     learn.LOCK.parent.mkdir()
     with filelock.FileLock(learn.LOCK), pytest.raises(EarError, match=r"another 'learn' is running"):
         learn.main(["."])
+
+
+def test_dvc_ends_with_the_command(bare):
+    """It is in a session of its own, which a signal to learn does not reach."""
+    (bare / "dvc").write_text(f"#!{sys.executable}\nimport os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
+    (bare / "dvc").chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.commands.learn", "."], cwd=bare, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{bare}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert process.stdout.readline().startswith("dvc exp run ")
+    of_dvc = int(process.stdout.readline())
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(of_dvc, 0)
 
 
 def test_of_a_failure_the_line_of_the_stage_is_shown():

@@ -36,7 +36,7 @@ ADDRESS = "http://127.0.0.1:8000"
 @contextmanager
 def client_of(settings=None, open_model=tone_model, address=ADDRESS, *, wait=True):
     """A client of the application; with `wait` once it has its model."""
-    app = make_app(open_model, settings or Settings())
+    app = make_app(open_model, settings or Settings(), tone_model)
     with TestClient(app, base_url=address, raise_server_exceptions=False) as client:
         headers = {"authorization": f"Bearer {TOKEN}"} if settings and settings.token else {}
         while wait and client.get("/healthz", headers=headers).status_code == 503:
@@ -464,7 +464,7 @@ def test_the_api_describes_itself_and_loads_nothing_from_elsewhere(client):
 
 def test_a_proxy_may_put_it_below_a_path():
     """The page asks for all by relative addresses."""
-    app = make_app(tone_model, Settings())
+    app = make_app(tone_model, Settings(), tone_model)
     with TestClient(app, base_url=ADDRESS, root_path="/ear") as client:
         assert client.get("/ear/").status_code == 200
         assert client.get("/ear/static/main.js").status_code == 200

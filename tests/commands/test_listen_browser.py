@@ -320,6 +320,60 @@ def test_takes_are_recorded_looked_at_and_kept(tones, tmp_path):
         assert list(folder.iterdir()) == []
 
 
+LEARN = """
+import pathlib, sys, time
+folder = pathlib.Path(sys.argv[1])
+if (folder / "broken").exists():
+    sys.exit("error: recordings: holds no recording")
+print("epoch 1 of 20", flush=True)
+while not (folder / "learnt").exists():
+    time.sleep(0.1)
+print()
+print("door bell: 4 of 5 recordings recognised; 1 taken for kettle")
+print("model: python -m stages.commands.predict --rev x FILE")
+"""
+
+
+def test_what_is_learnt_listens_and_what_is_not_leaves_the_old_model(tones, tmp_path):
+    with running("--recordings", str(tmp_path), LEARN=LEARN) as address, page_of(address, tones) as page:
+        page.listen()
+        page.wait(lambda: "low" in page.text("history"))
+        page.view("teach")
+        page.wait(lambda: page.text("learn-model") == "The model that listens is fold_3.")
+        learn, cancel, before = (page.find(f"#{name}")[0] for name in ("learn", "learn-cancel", "model-before"))
+        learn.click()
+        page.wait(lambda: page.text("learn-progress") == "epoch 1 of 20")
+        page.wait(lambda: page.text("learn-time") == "00:02")
+        assert (page.text("learn-state"), learn.is_enabled()) == ("Learning", False)
+        cancel.click()
+        page.wait(lambda: page.text("learn-state") == "Cancelled.")
+        (tmp_path / "broken").touch()
+        learn.click()
+        page.wait(lambda: page.text("learn-log") == "error: recordings: holds no recording")
+        assert page.text("learn-state") == "Learning failed. The model of before goes on."
+        assert not before.is_displayed()
+        (tmp_path / "broken").unlink()
+        learn.click()
+        page.wait(lambda: page.text("learn-progress"))
+        page.view("live")  # followed here too
+        heard = len(page.find("#history li"))
+        page.script("""window.states = []; new MutationObserver(() => states.push(
+            document.getElementById("status").textContent)).observe(
+            document.getElementById("status"), {childList: true})""")
+        (tmp_path / "learnt").touch()
+        page.wait(lambda: "The model taught-" in page.text("model"))
+        page.wait(lambda: page.script("return states") == ["Changing to the other model", "Listening"])
+        page.wait(lambda: len(page.find("#history li")) > heard)
+        assert page.n_streams() == 1
+        page.view("teach")
+        assert page.text("learn-result") == "door bell: 4 of 5 recordings recognised; 1 taken for kettle"
+        assert not page.find("#learn-log")[0].is_displayed()
+        before.click()
+        page.wait(lambda: page.text("learn-model") == "The model that listens is fold_3.")
+        assert before.text.startswith("Use the model before, taught-")
+        page.wait(lambda: page.text("model").startswith("The model fold_3"))
+
+
 def test_without_a_folder_for_takes_there_is_no_view_of_them(tones):
     with running() as address, page_of(address, tones) as page:
         page.wait(lambda: not page.find("#teach"))
@@ -354,6 +408,9 @@ def test_every_view_is_accessible_and_fits(tones, tmp_path, width, dark):
         page.view("recording")
         page.find("#file")[0].send_keys(str(tones))
         page.wait(lambda: page.find("#result")[0].is_displayed())
+        page.view("teach")
+        page.find("#learn")[0].click()
+        page.wait(lambda: page.find("#learn-log")[0].is_displayed())
         for view in VIEWS:
             page.view(view)
             assert page.faults() == [], view

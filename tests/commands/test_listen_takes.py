@@ -23,7 +23,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def client(folder):
-    app = make_app(tone_model, Settings(recordings=folder))
+    app = make_app(tone_model, Settings(recordings=folder), tone_model)
     with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
         yield client
 
@@ -118,6 +118,6 @@ def test_no_path_of_the_disk_is_taken(client, path):
 
 
 def test_without_a_folder_there_are_no_takes():
-    with TestClient(make_app(tone_model, Settings()), base_url="http://127.0.0.1:8000") as client:
+    with TestClient(make_app(tone_model, Settings(), tone_model), base_url="http://127.0.0.1:8000") as client:
         assert client.get("/api/takes").status_code == 404
     assert takes.MAX_S == 120

@@ -1,4 +1,7 @@
-"""The listen command in a program of its own, with the model of tones in the place of a network."""
+"""The listen command in a program of its own, with the model of tones in the place of a network.
+
+The environment variable LEARN has the Python code that is run in the place of the learn command.
+"""
 
 import os
 import re
@@ -12,13 +15,15 @@ from typing import Any
 from helpers.repository import ROOT
 
 PROGRAM = """
+import os
 import sys
 sys.path.insert(0, "tests")
 from helpers.tone_model import tone_model
-from stages.commands.listen import __main__ as listen
+from stages.commands.listen import __main__ as listen, learning
 from stages.lib.core.errors import run
 listen.open_model = lambda path: tone_model()
 listen.obtain_model = lambda *arguments: None
+learning.COMMAND = (sys.executable, "-c", os.environ.get("LEARN", "raise SystemExit('error: not here')"))
 try:
     run(lambda: listen.main(sys.argv[1:]))
 except KeyboardInterrupt:

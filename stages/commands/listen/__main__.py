@@ -36,9 +36,10 @@ def main(argv: list[str] | None = None) -> None:
     from stages.commands.listen.live import MAX_MESSAGE
 
     config = uvicorn.Config(
-        make_app(partial(prepare_model, args.model, args.rev), args.settings), log_level="warning", access_log=False,
-        root_path=args.root_path, ssl_certfile=args.certificate, ssl_keyfile=args.key, ws_max_size=MAX_MESSAGE,
-        ws_per_message_deflate=False, server_header=False, timeout_graceful_shutdown=GRACE_S,
+        make_app(partial(prepare_model, args.model, args.rev), args.settings, partial(prepare_model, None)),
+        log_level="warning", access_log=False, root_path=args.root_path, ssl_certfile=args.certificate,
+        ssl_keyfile=args.key, ws_max_size=MAX_MESSAGE, ws_per_message_deflate=False, server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
     )  # fmt: skip
     try:
         config.load()

@@ -35,6 +35,7 @@ class Service:
         self._open = open_model
         self._opening: asyncio.Future[None] | None = None
         self._model: Model | None = None
+        self._previous: Model | None = None
         self._problem, self._tried = OPENING, 0.0
         # Streams have threads of their own: their captions do not wait for a recording of an hour.
         self._live = ThreadPoolExecutor(n_workers(), "live")
@@ -63,12 +64,31 @@ class Service:
             raise HTTPException(503, self._problem, {"Retry-After": "5"})
         return self._model
 
+    def use(self, model: Model) -> None:
+        """Let what begins from now on use `model`; the one before is kept."""
+        self._model, self._previous = model, self._model
+
+    def use_previous(self) -> None:
+        """Change places of the model and the one before. Raises `HTTPException` 409 where there is none."""
+        if self._previous is None:
+            raise HTTPException(409, "there is no model before this one")
+        self.use(self._previous)
+
+    def model_names(self) -> tuple[str | None, str | None]:
+        """The name of the model and of the one before, None where there is none."""
+        model, previous = (None if one is None else one.path.stem for one in (self._model, self._previous))
+        return model, previous
+
     def _start_opening(self) -> None:
         self._opening = asyncio.ensure_future(self._open_model())
 
     async def _open_model(self) -> None:
         try:
-            self._model = await asyncio.to_thread(self._open)
+            model = await asyncio.to_thread(self._open)
+            if self._model is None:
+                self._model = model
+            else:  # another was learnt meanwhile
+                self._previous = model
         except EarError as error:
             if str(error) != self._problem:  # once, not at each try
                 print(f"error: {error}", file=sys.stderr, flush=True)

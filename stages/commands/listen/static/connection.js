@@ -61,6 +61,15 @@ export class Connection {
     this.socket.send(samples);
   }
 
+  // Leaves the stream for a new one.
+  renew(why) {
+    clearTimeout(this.timer);
+    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+    this.socket.close();
+    this.onState("wait", why);
+    this.connect();
+  }
+
   // Ends the stream; its last messages still come.
   end() {
     this.ending = true;

@@ -6,8 +6,9 @@ import { Microphone, MicrophoneError } from "./microphone.js";
 const byId = (id) => document.getElementById(id);
 
 export class Live {
-  constructor({ preferences, caption, history, alerts, placing, waterfall }) {
-    Object.assign(this, { preferences, caption, history, alerts, placing, waterfall });
+  // `onStream` is called when a stream has begun.
+  constructor({ preferences, caption, history, alerts, placing, waterfall, onStream }) {
+    Object.assign(this, { preferences, caption, history, alerts, placing, waterfall, onStream });
     this.microphone = null;
     this.alerted = new Set(); // the events that alerted
     byId("listen").onclick = () => (this.microphone ? this.pause() : this.listen());
@@ -41,6 +42,11 @@ export class Live {
     this.keepAwake();
   }
 
+  // A stream keeps the model that it began with: another one needs another stream.
+  changeModel() {
+    if (this.microphone) this.connection.renew("Changing to the other model");
+  }
+
   pause(reason = null) {
     this.connection.end();
     this.microphone.close();
@@ -61,6 +67,7 @@ export class Live {
       this.placing.idle();
     } else {
       this.caption.idle("Listening");
+      this.onStream();
     }
   }
 

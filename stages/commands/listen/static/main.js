@@ -3,6 +3,7 @@
 import { Alerts } from "./alerts.js";
 import { Caption } from "./caption.js";
 import { History } from "./history.js";
+import { Learning } from "./learning.js";
 import { Live } from "./live.js";
 import { Placing } from "./placing.js";
 import { Preferences } from "./preferences.js";
@@ -57,19 +58,31 @@ const preferences = new Preferences(openStorage());
 const alerts = new Alerts(preferences);
 const sounds = new Sounds(preferences, alerts);
 const placing = new Placing(preferences);
+let shown = null;
+const showModel = (model) => {
+  const text = JSON.stringify(model);
+  if (text === shown) return; // what is being typed is not drawn anew
+  shown = text;
+  sounds.show(model);
+  placing.show(model);
+};
 new RecordingView();
-new Live({
+const live = new Live({
   preferences, alerts, placing, caption: new Caption(preferences), history: new History(),
-  waterfall: new Waterfall(byId("waterfall")),
+  waterfall: new Waterfall(byId("waterfall")), onStream: () => awaitModel(showModel), // it may have another
 });
 new Teach().start().then((works) => {
-  if (!works) byId("teach").remove(); // the program was given no folder for takes
+  if (works) {
+    new Learning(() => {
+      awaitModel(showModel);
+      live.changeModel();
+    });
+  } else {
+    byId("teach").remove(); // the program was given no folder for takes
+  }
   byId("teach-link").hidden = !works;
   showView();
 });
 addEventListener("hashchange", showView);
 showView();
-awaitModel((model) => {
-  sounds.show(model);
-  placing.show(model);
-});
+awaitModel(showModel);
