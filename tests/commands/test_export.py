@@ -38,7 +38,8 @@ from stages.lib.split.scaler import Scaler
 
 N_FRAMES, N_MELS, CLASSES = 36, 20, ["dog", "horn", "jack"]
 N_SAMPLES = 256 + 35 * 128
-NETWORKS = ["cp_resnet", "dcase2016", "yamnet"]
+# Every export takes seconds, so the others are for the slow tests.
+NETWORKS = ["cp_resnet", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dcase2016", "yamnet"))]
 TOLERANCE = 1e-4
 WITHOUT = """
 import sys
@@ -104,16 +105,20 @@ def metadata_of(name):
 
 @pytest.fixture(scope="module")
 def exported(keras, tmp_path_factory):
-    """By network: its `.keras`, `.onnx` and `.tflite` file, made by the command, and the network."""
-    folder, found = tmp_path_factory.mktemp("exported"), {}
-    for name in NETWORKS:
-        model = make_model(keras, name)
-        paths = {suffix: folder / f"{name}.{suffix}" for suffix in ("keras", "onnx", "tflite")}
-        save_model(paths["keras"], model, metadata_of(name))
-        for suffix in ("onnx", "tflite"):
-            export.main([f"--model={paths['keras']}", f"--out={paths[suffix]}"])
-        found[name] = paths | {"model": model}
-    return found
+    """By network its `.keras`, `.onnx` and `.tflite` file, made when first asked for, and the network."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    class Exported(dict):
+        def __missing__(self, name):
+            model = make_model(keras, name)
+            paths = {suffix: folder / f"{name}.{suffix}" for suffix in ("keras", "onnx", "tflite")}
+            save_model(paths["keras"], model, metadata_of(name))
+            for suffix in ("onnx", "tflite"):
+                export.main([f"--model={paths['keras']}", f"--out={paths[suffix]}"])
+            self[name] = paths | {"model": model}
+            return self[name]
+
+    return Exported()
 
 
 def probabilities_of(model, segments):
