@@ -160,9 +160,12 @@ def sample(tmp_path_factory):
 
 
 def test_captions_are_those_of_predict_and_the_chosen_class_alerts(sample, tmp_path, monkeypatch):
-    """Of the recording, and to the digit of what the microphone made of it, which begins later and may stumble."""
+    """Of the recording, and to the digit of what the microphone made of it, which begins later and may stumble.
+
+    That is compared with predict on a microphone, since both look back only.
+    """
     monkeypatch.chdir(sample.root)
-    street, heard = tmp_path / "street.wav", tmp_path / "heard.wav"
+    street, heard = tmp_path / "street.wav", tmp_path / "heard.raw"
     # What the fake microphone played last it plays over and over: let that be silence.
     soundfile.write(street, np.append(place_clips(), np.zeros(5 * STREET_SR)), STREET_SR, subtype="PCM_16")
     labels = [event["class"] for event in predict(sample, street) if not event["unsure"]]
@@ -177,8 +180,9 @@ def test_captions_are_those_of_predict_and_the_chosen_class_alerts(sample, tmp_p
         page.wait(lambda: page.n_streams() == 0)
         rows, alerts = sorted(page.saved(), key=lambda row: row["time"]), page.script("return alerts")
         alerted = {name.text for name in page.find("#history .alerted .name")}
-        soundfile.write(heard, *page.kept_samples(), subtype="FLOAT")
-    expected = predict(sample, heard)
+        samples, sr = page.kept_samples()
+    heard.write_bytes(np.asarray(samples, "<f4").tobytes())
+    expected = predict_live(sample, heard, sr)
     told = iter(event["class"] for event in expected if not event["unsure"])
     assert all(label in told for label in labels), "in this order, between others where the microphone stumbled"
     assert [(row["class"], row["unsure"]) for row in rows] == [
@@ -196,7 +200,17 @@ def test_captions_are_those_of_predict_and_the_chosen_class_alerts(sample, tmp_p
 
 def predict(workspace, recording):
     """The events that the predict command prints."""
-    printed = workspace.run(sys.executable, "-m", "stages.commands.predict", str(recording), "--json", "--model", MODEL)
+    command = [sys.executable, "-m", "stages.commands.predict", str(recording), "--json", "--model", MODEL]
+    return read_events(workspace.run(*command))
+
+
+def predict_live(workspace, samples, sr):
+    """The events that it prints of a file of raw samples on its standard input."""
+    options = f"--format f32le --sr {sr} --json --model {MODEL}"
+    return read_events(workspace.run("sh", "-c", f"python -m stages.commands.predict - {options} <{samples}"))
+
+
+def read_events(printed):
     return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
 
 
