@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -83,7 +84,8 @@ def score(
 ) -> dict[str, float]:
     """The scores of a model over each background, and how often it names sounds of no class."""
     sr = model.metadata.featurize.sr
-    found = detect_in_soundscapes(
+    detect = partial(
+        detect_in_soundscapes,
         model,
         fold,
         features.clips([fold]),
@@ -91,6 +93,7 @@ def score(
         make_backgrounds(sr, recordings_in(args.backgrounds)),
         replace(params, n_soundscapes=args.soundscapes),
     )
+    found = detect()
     table = summarise_backgrounds({fold: found.counts}, {fold: found.overlaps}).set_index("background")
     scores = {
         f"{name} {column}": float(table.loc[name, column])
@@ -99,15 +102,7 @@ def score(
     }
     unknown = detect_unknown(model, args.unknown, recordings_in(args.unknown), params.seed)
     per_hour = unknown.groupby("kind")[["n_named", "duration_s"]].sum()
-    live = detect_in_soundscapes(
-        model,
-        fold,
-        features.clips([fold]),
-        lambda clip: load_mono(args.raw / "audio" / clip, sr),
-        make_backgrounds(sr, recordings_in(args.backgrounds)),
-        replace(params, n_soundscapes=args.soundscapes),
-        looks_ahead=False,
-    )
+    live = detect(looks_ahead=False)
     of_live = summarise_backgrounds({fold: live.counts}, {fold: live.overlaps}).set_index("background")["event_f1"]
     scores |= of_live.add_suffix(" event_f1 live").to_dict()
     return scores | (3600 * per_hour["n_named"] / per_hour["duration_s"]).add_suffix(" false events an hour").to_dict()

@@ -261,16 +261,15 @@ class SoundFinder:
             label = len(self._labels) - 1 if is_unsure else best
             mean = total / (sound.end - sound.start)
             return [self._event(sound.start, sound.end, label, mean, duration_s)]
+        spans = [(i, [run]) for i, run in runs]
         if len({i for i, _ in runs}) == 1:
-            spans = [(runs[0][0], runs[0][1].start, runs[-1][1].end)]
-        else:
-            spans = [(i, run.start, run.end) for i, run in runs]
-        first, last = min(start for _, start, _ in spans), max(end for *_, end in spans)
+            spans = [(runs[0][0], [run for _, run in runs])]
+        first, last = min(run.start for _, run in runs), max(run.end for _, run in runs)
         reach = REACH_S / self._row_s
         events = []
-        for i, start, end in spans:
-            of_class = [run for of, run in runs if of == i and start <= run.start < end]
-            mean = sum(run.total for run in of_class) / sum(run.n for run in of_class)
+        for i, of_span in spans:
+            start, end = of_span[0].start, of_span[-1].end
+            mean = sum(run.total for run in of_span) / sum(run.n for run in of_span)
             start = sound.start if start == first and first - sound.start <= reach else start
             end = sound.end if end == last and sound.end - last <= reach else end
             events.append(self._event(start, end, i, mean, duration_s))
