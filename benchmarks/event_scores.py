@@ -1,20 +1,28 @@
 """Do our scores of events agree with sed_eval and sed-scores-eval? Random events, counted by all three.
 
     uv run --no-project --with 'sed_eval==0.2.1' --with 'sed-scores-eval-np2==0.0.4' --with 'setuptools<82' \
-        --with 'pandas>=3' python -m benchmarks.event_scores
+        --with 'pandas>=3' --with-requirements requirements-predict.txt python -m benchmarks.event_scores
 
-In an environment of its own: sed_eval needs `pkg_resources`, which newer versions of setuptools lack.
+sed_eval reads the events from the files that predict writes (`--tsv`, `--labels`), and so do we. In an environment of
+its own: sed_eval needs `pkg_resources`, which newer versions of setuptools lack.
 """
+
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import sed_eval
 from sed_scores_eval.intersection_based.intermediate_statistics import statistics_fn
 
-from stages.evaluate.event_scores import COLLAR_S, COUNTS, COVERED, SEGMENT_S, Span, count_events, times
+from stages.commands.predict.formats import TSV, audacity_labels
+from stages.evaluate.event_scores import COLLAR_S, COUNTS, COVERED, SEGMENT_S, count_events, times
+from stages.lib.event_tables import Span, read_event_table, read_label_track
+from stages.lib.inference.events import Event
 
 CLASSES = ["dog", "horn", "siren"]
 N_CASES = 500
 DURATION_S = 30.0
+GRID = 8  # times per second: no sum or difference is rounded, nor what predict writes, and some are at the very collar
 
 
 def main() -> None:
@@ -26,7 +34,7 @@ def main() -> None:
         estimated = disturb(reference, rng)
         n_events += len(reference)
         ours = count_events(reference, estimated, CLASSES)[COUNTS].to_numpy()
-        theirs = count_by_libraries(reference, estimated)
+        theirs = count_by_libraries(reference, estimated, exchange(reference), exchange(estimated))
         if not np.array_equal(ours, theirs):
             differing += 1
             print(f"case {case}: ours {ours.tolist()}, theirs {theirs.tolist()}")
@@ -34,10 +42,10 @@ def main() -> None:
 
 
 def draw_events(rng: np.random.Generator) -> list[Span]:
-    """Events that do not overlap within a class, on a grid of 1/64 s, where no sum or difference is rounded."""
+    """Events that do not overlap within a class, on a grid of `GRID`."""
     spans = []
     for name in CLASSES:
-        edges = np.sort(rng.choice(int(DURATION_S * 64), 2 * rng.integers(0, 5), replace=False)) / 64
+        edges = np.sort(rng.choice(int(DURATION_S * GRID), 2 * rng.integers(0, 5), replace=False)) / GRID
         spans += [Span(a, b, name) for a, b in edges.reshape(-1, 2).tolist()]
     return spans
 
@@ -46,7 +54,7 @@ def disturb(reference: list[Span], rng: np.random.Generator) -> list[Span]:
     """What a model might detect: events moved, of another class, left out, and others that are not there."""
     estimated = []
     for span in reference:
-        start_s, end_s = (max(0, round(64 * (t + rng.normal(0, 0.4)))) / 64 for t in (span.start_s, span.end_s))
+        start_s, end_s = (max(0, round(GRID * (t + rng.normal(0, 0.4)))) / GRID for t in (span.start_s, span.end_s))
         if start_s < end_s and rng.random() > 0.2:
             estimated.append(Span(start_s, end_s, span.label if rng.random() > 0.2 else str(rng.choice(CLASSES))))
     return without_overlap([*estimated, *(span for span in draw_events(rng) if rng.random() > 0.8)])
@@ -61,18 +69,38 @@ def without_overlap(spans: list[Span]) -> list[Span]:
     return kept
 
 
-def count_by_libraries(reference: list[Span], estimated: list[Span]) -> np.ndarray:
+def exchange(spans: list[Span]) -> list[dict]:
+    """The events as sed_eval reads them from a table and from a label track that predict writes.
+
+    Raises `AssertionError` where it, or we, read other events than were written.
+    """
+    events = [Event(span.start_s, span.end_s, span.label, 1.0) for span in spans]
+    if not events:
+        return []  # sed_eval guesses the separator of a table by its first row
+    with tempfile.TemporaryDirectory() as folder:
+        table, track = Path(folder) / "events.tsv", Path(folder) / "a.txt"
+        table.write_text("\n".join([TSV.head or "", *TSV.lines("a.wav", events)]) + "\n")
+        track.write_text(audacity_labels(events))
+        listed = sed_eval.io.load_event_list(str(table))
+        for theirs in (listed, sed_eval.io.load_event_list(str(track))):
+            assert [(row["onset"], row["offset"], row["event_label"]) for row in theirs] == [
+                (span.start_s, span.end_s, span.label) for span in spans
+            ]
+        assert read_event_table(table, CLASSES) == ({"a.wav": spans}, [])
+        assert read_label_track(track, CLASSES) == (spans, [])
+    return listed
+
+
+def count_by_libraries(
+    reference: list[Span], estimated: list[Span], listed_reference: list[dict], listed_estimated: list[dict]
+) -> np.ndarray:
     """The same counts, int of shape (n_classes, 9)."""
-    listed = [
-        [{"file": "a", "onset": s.start_s, "offset": s.end_s, "event_label": s.label} for s in spans]
-        for spans in (reference, estimated)
-    ]
     event = sed_eval.sound_event.EventBasedMetrics(
         CLASSES, t_collar=COLLAR_S, percentage_of_length=0.0, event_matching_type="optimal"
     )
     segment = sed_eval.sound_event.SegmentBasedMetrics(CLASSES, time_resolution=SEGMENT_S)
-    event.evaluate(*listed)
-    segment.evaluate(*listed, evaluated_length_seconds=DURATION_S + 5)
+    event.evaluate(listed_reference, listed_estimated)
+    segment.evaluate(listed_reference, listed_estimated, evaluated_length_seconds=DURATION_S + 5)
     rows = []
     for name in CLASSES:
         there, found = times(reference, name), times(estimated, name)

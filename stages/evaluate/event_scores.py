@@ -25,12 +25,13 @@ an environment of its own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from stages.lib.event_tables import Span
 
 COLLAR_S = 0.5  # as asked in most tasks on recordings of this length, and the time step of predict
 COVERED = 0.5  # share of an event
@@ -41,15 +42,7 @@ BACKGROUND_COLUMNS = [
 ]  # fmt: skip
 METHODS = ["event", "intersection", "segment"]
 COUNTS = [f"{method}_{count}" for method in METHODS for count in ("tp", "fn", "fp")]
-
-
-@dataclass(frozen=True)
-class Span:
-    """A sound of the class `label` from `start_s` to `end_s`, in seconds."""
-
-    start_s: float
-    end_s: float
-    label: str
+CLASS_COLUMNS = ["class", "n_events", *(f"{method}_f1" for method in METHODS), "event_error_rate", *COUNTS]
 
 
 def count_events(reference: Sequence[Span], estimated: Sequence[Span], classes: Sequence[str]) -> pd.DataFrame:
@@ -116,18 +109,21 @@ def summarise(counts: dict[int, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, 
     `soundscape_<method>_f1`: macro means over the classes of a fold, averaged over the folds. Without a
     fold there are no numbers and no rows, without an event no numbers.
     """
-    columns = ["class", "n_events", *(f"{method}_f1" for method in METHODS), "event_error_rate", *COUNTS]
     if not counts:
-        return pd.DataFrame(columns=columns), {}
-    total = sum(counts.values())
-    table = f1_scores(total).add_suffix("_f1").join(total)
-    table["n_events"] = total["event_tp"] + total["event_fn"]
-    table["event_error_rate"] = error_rates(total)
+        return pd.DataFrame(columns=CLASS_COLUMNS), {}
     means = macro_means(list(counts.values()))
     numbers = {f"soundscape_{method}_f1": round(float(means[f"{method}_f1"]), DECIMALS) for method in METHODS}
     if means.isna().any():  # noise alone: no clip could be placed
         numbers = {}
-    return table.reset_index()[columns], numbers
+    return score_classes(sum(counts.values())), numbers
+
+
+def score_classes(counts: pd.DataFrame) -> pd.DataFrame:
+    """The scores and the counts of each class, one row each, columns `CLASS_COLUMNS`."""
+    table = f1_scores(counts).add_suffix("_f1").join(counts)
+    table["n_events"] = counts["event_tp"] + counts["event_fn"]
+    table["event_error_rate"] = error_rates(counts)
+    return table.reset_index()[CLASS_COLUMNS]
 
 
 def add_counts(counts: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.evaluate.event_scores import Span, count_events
+from stages.evaluate.event_scores import count_events
 from stages.evaluate.scores import EvaluateParams
 from stages.lib.audio import load_mono
 from stages.lib.core.errors import AudioError, DataError
 from stages.lib.core.progress import progress
+from stages.lib.event_tables import Span
 from stages.lib.inference.detect import detect
-from stages.lib.inference.events import Event
+from stages.lib.inference.events import Event, named_events
 from stages.lib.inference.runtime import Model
 from stages.lib.inference.streaming import make_featurizer
 from stages.lib.model.metadata import ModelMetadata
@@ -154,11 +155,6 @@ def count_overlaps(reference: Sequence[Span], estimated: Sequence[Span]) -> tupl
                 if span.label in (one.label, other.label)
             )
     return found_s, total_s
-
-
-def named_events(events: Sequence[Event]) -> list[Event]:
-    """The events that name a class; an unsure one claims none."""
-    return [event for event in events if not event.is_unsure]
 
 
 def to_spans(events: Sequence[Event] | Sequence[Placed]) -> list[Span]:

@@ -19,13 +19,12 @@ import numpy as np
 import pandas as pd
 
 from stages.evaluate.scores import DECIMALS
-from stages.evaluate.soundscapes import named_events
 from stages.lib.audio import open_audio
 from stages.lib.core.errors import AudioError, DataError
 from stages.lib.core.labels import OTHER
 from stages.lib.core.progress import progress
 from stages.lib.inference.detect import StreamDetector, detect
-from stages.lib.inference.events import Event
+from stages.lib.inference.events import Event, named_events
 from stages.lib.inference.runtime import Model
 from stages.lib.soundscapes.backgrounds import BROWN, PINK, coloured_noise
 

@@ -19,19 +19,10 @@ from stages.fetch.sources import FetchParams, Source
 from stages.fetch.spans import plan_spans
 from stages.fetch.tables import CLIP_COLUMNS, Table, read_table
 from stages.lib.core.errors import SourceError
+from stages.lib.tables import COLUMNS
 
 TABLES = ("clips.csv", "metadata.csv")
 SPREADSHEETS = (".csv", ".ods", ".parquet", ".tsv", ".xls", ".xlsx")
-# What the columns of such a table are called, here and in those of DCASE, ESC-50, UrbanSound8K and Freesound. Case,
-# blanks and punctuation do not count. Those of Raven are not among them: its times may run on over several files.
-COLUMNS = {
-    "clip": ("path", "file", "file name", "file path", "audio file", "slice file name"),
-    "class": ("class", "label", "category", "class name", "class label", "event label"),
-    "fold": ("fold",),
-    "source": ("source", "source id", "source file", "src file", "fsID", "freesound id", "recording id"),
-    "start_s": ("start", "start_s", "start time", "onset"),
-    "end_s": ("end", "end_s", "end time", "offset"),
-}
 
 
 def list_own_recordings(place: Path, source: Source, params: FetchParams) -> Listing:

@@ -1,9 +1,5 @@
 """Reading tables of clips as people save them, and tidying what certainly means the same."""
 
-import codecs
-import csv
-import io
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +10,7 @@ import pandas as pd
 
 from stages.fetch.messages import count, some
 from stages.lib.core.errors import SourceError
+from stages.lib.tables import DECIMAL_COMMA, column_key, find_columns, read_rows
 
 CLIP_COLUMNS = ["clip", "class", "class_id", "fold", "source", "salience", "start_s", "end_s"]
 WHOLE_NUMBERS = ("class_id", "fold", "salience")
@@ -50,8 +47,8 @@ def read_table(
     A short row ends in blanks. Raises `SourceError` for a table that is not text, is empty, lacks a column, or has a
     row that is too long or a quote that is not closed.
     """
-    header, rows = _read_rows(path)
-    found = _find_columns(path.name, header, columns)
+    header, rows = _read_header_and_rows(path)
+    found = find_columns(path.name, header, columns)
     missing = [columns[name][0] for name in required if name not in found]
     if missing:
         raise SourceError(
@@ -66,7 +63,7 @@ def read_table(
         index=range(len(rows)),
         dtype=str,
     )
-    used = set(found.values()) | {at for at, name in enumerate(header) if _key(name) in map(_key, known)}
+    used = set(found.values()) | {at for at, name in enumerate(header) if column_key(name) in map(column_key, known)}
     unused = [
         name or f"(column {at + 1}, without a name)"
         for at, name in enumerate(header)
@@ -81,75 +78,20 @@ def read_table(
     return Table(result, unused, [*notes, *_tidy(result, path.name)])
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+def _read_header_and_rows(path: Path) -> tuple[list[str], list[list[str]]]:
     """The header and the rows that are not empty, each as long as the header."""
-    text = _read_text(path)
-    file = io.StringIO(text, newline="")
-    n_before = 0  # lines before the header
-    hint = re.fullmatch(r'"?sep=(.)"?\s*', file.readline(), re.IGNORECASE)  # Excel writes it, and reads it
-    if hint:
-        delimiter, n_before, start = hint[1], 1, file.tell()
-    else:
-        file.seek(0)
-        delimiter, start = max(",;\t", key=file.readline().count), 0
-    file.seek(start)
-    lines = csv.reader(file, delimiter=delimiter, strict=True)  # else an open quote swallows what follows
-    n_read = 0
-    try:
-        header = [name.strip() for name in next(lines, [])]
-        rows, n_read = [], lines.line_num
-        for cells in lines:
-            n_read = lines.line_num
-            if any(cells[len(header) :]):
-                raise SourceError(
-                    f"{path.name} line {n_before + n_read}: expected {len(header)} values, found {len(cells)}; put "
-                    "values that hold the separator, such as decimal commas, into quotes"
-                )
-            if any(cells):
-                rows.append((cells + [""] * len(header))[: len(header)])
-    except csv.Error as error:
-        raise SourceError(
-            f"{path.name} line {n_before + n_read + 1}: the row that begins here cannot be read ({error}); check its "
-            "quotes, which come in pairs around a value"
-        ) from None
+    lines = read_rows(path)
+    header = [name.strip() for name in next(lines, (0, []))[1]]
+    rows = []
+    for line, cells in lines:
+        if any(cells[len(header) :]):
+            raise SourceError(
+                f"{path.name} line {line}: expected {len(header)} values, found {len(cells)}; put values that hold the "
+                "separator, such as decimal commas, into quotes"
+            )
+        if any(cells):
+            rows.append((cells + [""] * len(header))[: len(header)])
     return header, rows
-
-
-def _read_text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path.name}: cannot be read as CSV ({error.strerror})") from None
-    if content.startswith(b"PK\x03\x04"):
-        raise SourceError(f"{path.name}: a spreadsheet or a zip, not CSV; open it and save it as CSV in UTF-8")
-    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = content.decode("utf-16" if utf_16 else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path.name}: not UTF-8 text ({error.reason}); save it as CSV in UTF-8") from None
-    if "\0" in text:
-        raise SourceError(f"{path.name}: not UTF-8 text (it holds zero bytes); save it as CSV in UTF-8")
-    return text
-
-
-def _find_columns(table: str, header: list[str], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """The position in `header` of each of `columns` that is there."""
-    keys = [_key(name) for name in header]
-    found = {}
-    for column, names in columns.items():
-        for name in names:
-            positions = [at for at, key in enumerate(keys) if key == _key(name)]
-            if len(positions) > 1:
-                twice = ", ".join(header[at] for at in positions)
-                raise SourceError(f"{table}: column {columns[column][0]} occurs more than once ({twice}); keep one")
-            if positions:
-                found[column] = positions[0]
-                break
-    return found
-
-
-def _key(name: str) -> str:
-    return re.sub(r"[\W_]", "", name.casefold())
 
 
 def _tidy(rows: pd.DataFrame, table: str) -> list[str]:
@@ -167,9 +109,7 @@ def _tidy(rows: pd.DataFrame, table: str) -> list[str]:
     for column in WHOLE_NUMBERS:
         change(column, rows[column].str.replace(r"^(\d+)[.,]0+$", r"\1", regex=True), "such as 1.0, read as 1")
     for column in SECONDS:
-        change(
-            column, rows[column].str.replace(r"^([-+]?\d+),(\d+)$", r"\1.\2", regex=True), "such as 1,5, read as 1.5"
-        )
+        change(column, rows[column].str.replace(DECIMAL_COMMA, r"\1.\2", regex=True), "such as 1,5, read as 1.5")
     composed = rows["class"].map(lambda text: unicodedata.normalize("NFC", text))
     change("class", composed, "with accents as characters of their own, composed")
     return [

@@ -26,6 +26,7 @@ from stages.commands.models import MODELS, choose_model, obtain_model
 from stages.commands.predict import __main__ as predict
 from stages.commands.predict.formats import audacity_labels, caption, clock, printable, table
 from stages.lib.core.errors import AudioError, EarError, ModelError
+from stages.lib.event_tables import Span, read_event_table, read_label_track
 from stages.lib.inference.detect import detect
 from stages.lib.inference.events import Event
 from stages.lib.inference.runtime import open_model
@@ -86,6 +87,28 @@ def test_csv_says_the_same(recording, capsys):
         assert [float(row[key]) for row in rows] == [event[key] for event in expected]
 
 
+def test_tsv_says_the_same_of_events_that_name_a_class(recording, tmp_path, capsys):
+    """In the form of sed_eval, which would take an unsure event for one of a class of that name."""
+    predict.main([str(recording), "--json", "--unsure-after", "0.3"])
+    events = read_lines(capsys.readouterr().out)
+    predict.main([str(recording), "--tsv", "--unsure-after", "0.3"])
+    (tmp_path / "events.tsv").write_text(capsys.readouterr().out)
+    assert (tmp_path / "events.tsv").read_text().startswith("filename\tonset\toffset\tevent_label\n")
+    spans, problems = read_event_table(tmp_path / "events.tsv", tone_model().metadata.classes)
+    assert problems == []
+    named = [Span(event["start_s"], event["end_s"], event["class"]) for event in events if not event["unsure"]]
+    assert spans == {str(recording): named}
+    assert len(events) > len(named) > 0
+
+
+def test_tsv_quotes_a_name_that_holds_a_tab(tmp_path, capsys):
+    soundfile.write(tmp_path / "a\tb.wav", scene(), SR)
+    predict.main([str(tmp_path / "a\tb.wav"), "--tsv"])
+    (tmp_path / "events.tsv").write_text(capsys.readouterr().out)
+    spans, _ = read_event_table(tmp_path / "events.tsv", tone_model().metadata.classes)
+    assert list(spans) == [str(tmp_path / "a\tb.wav")]
+
+
 def test_a_long_recording_shows_how_far_it_is(recording, monkeypatch, capsys):
     predict.main([str(recording), "--json"])
     expected = capsys.readouterr()
@@ -113,6 +136,13 @@ def test_labels_for_audacity(recording, tmp_path, capsys):
     lines = (tmp_path / "labels/street.wav.txt").read_text().splitlines()
     assert all(re.fullmatch(r"\d+\.\d{6}\t\d+\.\d{6}\t(low|high|unsure)", line) for line in lines)
     assert any(line.endswith("\tlow") for line in lines)
+
+
+def test_labels_are_read_back_with_the_classes_that_they_spell(tmp_path):
+    events = [Event(0.0, 1.5, "car_horn", 0.9), Event(1.0, 2.25, "dog", 0.8)]
+    (tmp_path / "a.txt").write_text(audacity_labels(events))
+    spans = [Span(event.start_s, event.end_s, event.label) for event in events]
+    assert read_label_track(tmp_path / "a.txt", ["dog", "car_horn"]) == (spans, [])
 
 
 def test_a_picture(recording, tmp_path, capsys):
@@ -351,6 +381,7 @@ def test_a_file_of_another_kind_is_named_as_a_file(tmp_path):
         (["a.wav", "--silence", "soft"], "expected a number of at most 0, found 'soft'"),
         (["a.wav", "--step", "nan"], r"expected a number of at least 0\.01, found 'nan'"),
         (["a.wav", "--json", "--csv"], "not allowed with argument --json"),
+        (["a.wav", "--tsv", "--csv"], "not allowed with argument --tsv"),
         (["a.wav", "--rev", "main", "--model", "x.keras"], "--rev takes a name for --model, not a file"),
     ],
 )

@@ -198,6 +198,18 @@ def test_live_gives_the_events_of_the_file(predict_stdin, tmp_path, capsys):
             assert event[key] == pytest.approx(of_whole[key], abs=1e-3)
 
 
+def test_live_tsv_has_the_events_that_name_a_class(predict_stdin, capsys):
+    data = pcm(scene())
+    predict_stdin(data, options=["--sr", str(SR), "--json", "--unsure-after", "0.3"])
+    events = read_lines(capsys.readouterr().out)
+    predict_stdin(data, options=["--sr", str(SR), "--tsv", "--unsure-after", "0.3"])
+    named = [
+        f"-\t{event['start_s']:.3f}\t{event['end_s']:.3f}\t{event['class']}" for event in events if not event["unsure"]
+    ]
+    assert capsys.readouterr().out.splitlines() == ["filename\tonset\toffset\tevent_label", *named]
+    assert len(events) > len(named) > 0
+
+
 def test_live_without_a_terminal_prints_each_event_when_it_begins():
     process = start("-", "--sr", str(SR), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     process.stdin.write(pcm(scene()[: 5 * SR // 2]))

@@ -7,12 +7,12 @@ import pytest
 from stages.evaluate.event_scores import (
     COUNTS,
     METHODS,
-    Span,
     count_events,
     f1_scores,
     summarise,
     summarise_backgrounds,
 )
+from stages.lib.event_tables import Span
 
 CLASSES = ["dog", "horn"]
 DOG = Span(2.0, 4.0, "dog")

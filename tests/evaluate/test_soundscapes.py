@@ -8,18 +8,18 @@ import soundfile
 from helpers.predictions import PARAMS
 from helpers.tone_model import SR, tone_model
 from helpers.tones import TONES_HZ
-from stages.evaluate.event_scores import Span, add_counts, summarise
+from stages.evaluate.event_scores import add_counts, summarise
 from stages.evaluate.soundscapes import (
     SOUNDSCAPE_COLUMNS,
     count_overlaps,
     detect_in_soundscapes,
     make_backgrounds,
-    named_events,
     to_spans,
 )
 from stages.lib.core.errors import DataError
 from stages.lib.core.labels import UNSURE
-from stages.lib.inference.events import Event
+from stages.lib.event_tables import Span
+from stages.lib.inference.events import Event, named_events
 
 CLIPS = pd.DataFrame([(f"{name}-1.wav", name) for name in TONES_HZ], columns=["clip", "class"])
 

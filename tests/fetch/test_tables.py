@@ -3,9 +3,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stages.fetch.own_recordings import COLUMNS
 from stages.fetch.tables import CLIP_COLUMNS, Table, read_table
 from stages.lib.core.errors import SourceError
+from stages.lib.tables import COLUMNS
 
 
 def read(path: Path) -> Table:

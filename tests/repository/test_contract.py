@@ -24,8 +24,9 @@ PUBLIC = LIB / "inference" / "__init__.py"  # the one package that has names of 
 # Which packages and modules of lib each one may import, besides itself.
 LIB_MAY_IMPORT = {
     "core": set(),
-    **{name: {"core"} for name in ("containers", "download", "plotting", "frontend", "features", "split")},
+    **{name: {"core"} for name in ("containers", "download", "plotting", "frontend", "features", "split", "tables")},
     "audio": {"core", "containers"},
+    "event_tables": {"core", "tables"},
     "model": {"core", "audio", "plotting", "frontend", "features", "split"},
     "soundscapes": set(),
     "inference": {"core", "audio", "plotting", "frontend", "features", "split", "model"},

@@ -4,8 +4,8 @@ FILE is whatever `stages.lib.audio` reads, of any number of channels and length.
 input as they come, and prints what it detects as soon as a segment is complete. What is computed is described in
 `stages.lib.inference.streaming`, how events are found in it in `stages.lib.inference.events`.
 
-Standard output gets a table, JSON lines or CSV; standard error the model, progress and errors. The status is 1 where a
-file could not be read; the others are still processed.
+Standard output gets a table, JSON lines, CSV or TSV; standard error the model, progress and errors. The status is 1
+where a file could not be read; the others are still processed.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import numpy as np
 from stages.commands.fast_start import open_model
 from stages.commands.models import obtain_model
 from stages.commands.predict.captions import choose_display
-from stages.commands.predict.formats import CSV_HEAD, audacity_labels, csv_line, encodable, json_line, printable, table
+from stages.commands.predict.formats import audacity_labels, encodable, printable, table
 from stages.commands.predict.live import check_stdin, read_stdin
 from stages.commands.predict.options import LIVE, parse_args
 from stages.commands.predict.pcm import PcmDecoder
@@ -63,8 +63,8 @@ def use_model(args: argparse.Namespace) -> Model:
     with tempfile.TemporaryDirectory() as scratch:
         model = open_model(obtain_model(args.model, args.rev, Path(scratch)))
     print(f"predict: {describe(model, args.rev)}", file=sys.stderr)
-    if args.csv:
-        print(CSV_HEAD)
+    if args.form is not None and args.form.head is not None:
+        print(args.form.head)
     return model
 
 
@@ -129,10 +129,9 @@ def detect_file(path: Path, model: Model, args: argparse.Namespace) -> None:
         detector, picture = make_detector(model, recording.sr, args)
         events, problem = detect_blocks(detector, with_bar(recording, path.name))
     problem = problem or recording.problem()
-    if args.json or args.csv:
-        line = json_line if args.json else csv_line
-        for event in events:
-            print(line(encodable(str(path)), event))
+    if args.form is not None:
+        for line in args.form.lines(encodable(str(path)), events):
+            print(line)
     else:
         print(table(printable(str(path)), events, detector.duration_s))
     sys.stdout.flush()
@@ -146,8 +145,7 @@ def detect_live(model: Model, args: argparse.Namespace) -> None:
     decoder = PcmDecoder(args.format, args.channels)
     detector, picture = make_detector(model, args.sr, args, batch_size=1, looks_ahead=False)
     model.score(np.zeros((1, model.length, model.n_features), np.float32))  # the first time is slow: not at a sound
-    line = partial(json_line if args.json else csv_line, LIVE) if args.json or args.csv else None
-    display = choose_display(line)
+    display = choose_display(None if args.form is None else partial(args.form.lines, LIVE))
     try:
         events, problem = detect_blocks(detector, decoder.decode(read_stdin()), display.show)
     except AudioError as error:

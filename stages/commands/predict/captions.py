@@ -14,14 +14,14 @@ CLEAR_LINE = "\r\x1b[K"
 class EndedEvents:
     """A line for each event that has ended, as programs read it."""
 
-    def __init__(self, line: Callable[[Event], str]) -> None:
-        """Take how an event is written as a line."""
-        self._line = line
+    def __init__(self, lines: Callable[[Sequence[Event]], list[str]]) -> None:
+        """Take how events are written as lines."""
+        self._lines = lines
 
     def show(self, detector: StreamDetector, ended: Sequence[Event]) -> None:
         """Print the events that ended with the newest block."""
-        for event in ended:
-            print(self._line(event), flush=True)
+        for line in self._lines(ended):
+            print(line, flush=True)
 
     def close(self) -> None:
         """Nothing is left to print."""
@@ -89,8 +89,8 @@ class TerminalCaptions:
 Display = EndedEvents | BegunEvents | TerminalCaptions
 
 
-def choose_display(line: Callable[[Event], str] | None) -> Display:
-    """What shows events as they come: `line` writes them for programs, None is for people."""
-    if line is not None:
-        return EndedEvents(line)
+def choose_display(lines: Callable[[Sequence[Event]], list[str]] | None) -> Display:
+    """What shows events as they come: `lines` writes them for programs, None is for people."""
+    if lines is not None:
+        return EndedEvents(lines)
     return TerminalCaptions() if sys.stdout.isatty() else BegunEvents()

@@ -4,11 +4,11 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from stages.lib.inference.events import Event
-
-CSV_HEAD = "file,start_s,end_s,class,confidence"
+from stages.lib.event_tables import EVENT_HEAD
+from stages.lib.inference.events import Event, named_events
 
 
 def clock(seconds: float) -> str:
@@ -81,12 +81,41 @@ def json_line(name: str, event: Event) -> str:
 
 
 def csv_line(name: str, event: Event) -> str:
-    """An event as a row below `CSV_HEAD`, without the end of the line."""
+    """An event as a row of `CSV`."""
+    times = f"{event.start_s:.3f}", f"{event.end_s:.3f}"
+    return _row([name, *times, event.label, f"{event.confidence:.4f}"], ",")
+
+
+def tsv_line(name: str, event: Event) -> str:
+    """An event as a row of `TSV`."""
+    return _row([name, f"{event.start_s:.3f}", f"{event.end_s:.3f}", event.label], "\t")
+
+
+def _row(cells: Sequence[str], delimiter: str) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(
-        [name, f"{event.start_s:.3f}", f"{event.end_s:.3f}", event.label, f"{event.confidence:.4f}"]
-    )
+    csv.writer(out, delimiter=delimiter, lineterminator="").writerow(cells)
     return out.getvalue()
+
+
+@dataclass(frozen=True)
+class LineFormat:
+    """Events as programs read them: `head`, then for each event the `line` of its recording's name and itself.
+
+    `unsure` says whether those that name no class are among them.
+    """
+
+    head: str | None
+    line: Callable[[str, Event], str]
+    unsure: bool = True
+
+    def lines(self, name: str, events: Sequence[Event]) -> list[str]:
+        """The lines of events of one recording, without their ends."""
+        return [self.line(name, event) for event in (events if self.unsure else named_events(events))]
+
+
+JSON = LineFormat(None, json_line)
+CSV = LineFormat("file,start_s,end_s,class,confidence", csv_line)
+TSV = LineFormat("\t".join(EVENT_HEAD), tsv_line, unsure=False)  # a score would count them as those of a class
 
 
 def audacity_labels(events: Sequence[Event]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.commands.models import MODELS
+from stages.commands.predict.formats import CSV, JSON, TSV
 from stages.commands.predict.pcm import ENCODINGS, MAX_CHANNELS
 from stages.lib.inference.buffers import SR_HZ
 from stages.lib.inference.events import EventSettings
@@ -20,8 +21,12 @@ def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stages.commands.predict", description=description)
     parser.add_argument("recordings", nargs="+", metavar="FILE", help="a recording, or - for raw samples from a pipe")
     output = parser.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="print one JSON object per line for each event")
-    output.add_argument("--csv", action="store_true", help="print events as CSV")
+    for option, form, text in (
+        ("--json", JSON, "print one JSON object per line for each event"),
+        ("--csv", CSV, "print events as CSV"),
+        ("--tsv", TSV, "print events as sed_eval and DCASE have them: filename, onset, offset, event_label"),
+    ):
+        output.add_argument(option, dest="form", action="store_const", const=form, help=text)
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw features, probabilities and events of one FILE")
     parser.add_argument("--labels", type=Path, metavar="FOLDER", help="write label tracks for Audacity, FILE.txt each")
 

@@ -281,6 +281,11 @@ class SoundFinder:
         return Event(round(start_s, 3), round(end_s, 3), self._labels[i], round(confidence, 4), is_unsure)
 
 
+def named_events(events: Sequence[Event]) -> list[Event]:
+    """The events that name a class; an unsure one claims none."""
+    return [event for event in events if not event.is_unsure]
+
+
 def by_start(event: Event) -> tuple[float, float, str, bool]:
     """The order of events: by start, then end, then name."""
     return event.start_s, event.end_s, event.label, event.is_unsure
