@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from stages.commands.align import align
 from stages.commands.compare.paired_test import LEVEL, Comparison, compare, parse_predictions
 from stages.commands.lock import LOCK, explain_other_machine, has_other_outputs, is_only_machine, read_stages
 from stages.commands.revisions import read_revision
@@ -55,12 +56,12 @@ def describe(comparison: Comparison, a: str, b: str) -> str:
         "difference: B - A, with its 95 % interval; p: how often two equal runs would differ as much (paired",
         f"randomisation test over sources); significant: p < {LEVEL:g}",
         "",
-        *_table(
+        *align(
             ["score", "A", "B", "difference", "95 % interval", "p", ""],
             [[row["score"], *_differences(row)] for row in comparison.scores.to_dict("records")],
         ),
         "",
-        *_table(
+        *align(
             ["class (clips)", "A", "B", "difference", "95 % interval", "p", ""],
             [
                 [f"{row['class']} ({row['n_clips']})", *_differences(row)]
@@ -89,13 +90,6 @@ def _differences(row: dict[str, Any]) -> list[str]:
     """The cells of a row of the tables of a `Comparison`, but for its name."""
     values = [f"{row['a']:.3f}", f"{row['b']:.3f}", f"{row['difference']:+.3f}"]
     return [*values, f"{row['low']:+.3f} to {row['high']:+.3f}", f"{row['p']:.4f}", verdict(row["p"])]
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
-    ]
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -30,10 +30,49 @@ def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw features, probabilities and events of one FILE")
     parser.add_argument("--labels", type=Path, metavar="FOLDER", help="write label tracks for Audacity, FILE.txt each")
 
+    add_model_options(parser)
+    add_event_options(parser)
+
+    live = parser.add_argument_group("raw samples, for - only")
+    live.add_argument("--sr", type=partial(whole, *SR_HZ), help="rate in Hz (44100)")
+    live.add_argument("--channels", type=partial(whole, 1, MAX_CHANNELS), help="channels (1)")
+    live.add_argument("--format", choices=ENCODINGS, help="encoding of a sample (s16le)")
+
+    args = parser.parse_args(argv)
+    is_live = LIVE in args.recordings
+    if is_live and len(args.recordings) > 1:
+        parser.error("- cannot be combined with files")
+    if args.plot and len(args.recordings) > 1:
+        parser.error("--plot draws one FILE")
+    if args.labels and len({Path(recording).name for recording in args.recordings}) < len(args.recordings):
+        parser.error("--labels: two FILEs have the same name, and so would their labels; run them one by one")
+    if args.labels and args.labels.exists() and not args.labels.is_dir():
+        parser.error(f"--labels: {args.labels} is a file, expected a folder")
+    check_model_options(parser, args)
+    for option, value in (("sr", 44100), ("channels", 1), ("format", "s16le")):
+        if getattr(args, option) is None:
+            setattr(args, option, value)
+        elif not is_live:
+            parser.error(f"--{option} is for - only; a file says its own")
+    args.settings = given_settings(args)
+    return args
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which model is used."""
     which = parser.add_argument_group("the model")
     which.add_argument("--model", help=f"a model file, or a name in {MODELS}, such as fold_10")
     which.add_argument("--rev", help="of this commit, branch, tag or DVC experiment; default: the workspace")
 
+
+def check_model_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Exit with an error where the options of the model contradict each other."""
+    if args.rev and args.model and Path(args.model).suffix:
+        parser.error("--rev takes a name for --model, not a file")
+
+
+def add_event_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how probabilities become events."""
     events = parser.add_argument_group("events")
     seconds = partial(number, 0, None)
     fraction = partial(number, 0, 1)
@@ -54,31 +93,11 @@ def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
     ):
         events.add_argument(option, type=kind, dest=key, metavar="X", help=f"{text} (the model's)")
 
-    live = parser.add_argument_group("raw samples, for - only")
-    live.add_argument("--sr", type=partial(whole, *SR_HZ), help="rate in Hz (44100)")
-    live.add_argument("--channels", type=partial(whole, 1, MAX_CHANNELS), help="channels (1)")
-    live.add_argument("--format", choices=ENCODINGS, help="encoding of a sample (s16le)")
 
-    args = parser.parse_args(argv)
-    is_live = LIVE in args.recordings
-    if is_live and len(args.recordings) > 1:
-        parser.error("- cannot be combined with files")
-    if args.plot and len(args.recordings) > 1:
-        parser.error("--plot draws one FILE")
-    if args.labels and len({Path(recording).name for recording in args.recordings}) < len(args.recordings):
-        parser.error("--labels: two FILEs have the same name, and so would their labels; run them one by one")
-    if args.labels and args.labels.exists() and not args.labels.is_dir():
-        parser.error(f"--labels: {args.labels} is a file, expected a folder")
-    if args.rev and args.model and Path(args.model).suffix:
-        parser.error("--rev takes a name for --model, not a file")
-    for option, value in (("sr", 44100), ("channels", 1), ("format", "s16le")):
-        if getattr(args, option) is None:
-            setattr(args, option, value)
-        elif not is_live:
-            parser.error(f"--{option} is for - only; a file says its own")
+def given_settings(args: argparse.Namespace) -> dict[str, float]:
+    """The options of events that were given, by the fields of `EventSettings`; the others are those of the model."""
     given = {field.name: getattr(args, field.name) for field in fields(EventSettings)}
-    args.settings = {name: value for name, value in given.items() if value is not None}
-    return args
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def number(low: float | None, high: float | None, text: str) -> float:
