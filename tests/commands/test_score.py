@@ -17,7 +17,7 @@ from stages.commands.predict import __main__ as predict
 from stages.commands.score import __main__ as score
 from stages.evaluate import soundscapes
 from stages.evaluate.event_scores import score_classes
-from stages.lib.core.errors import EarError, SourceError
+from stages.lib.core.errors import EarError, ModelError, SourceError
 from stages.lib.event_tables import read_event_table
 
 TRUTH = "a.wav\t1\t3\tlow\na.wav\t5\t6.5\thigh\n"  # of `scene`
@@ -135,11 +135,8 @@ def load_tone(clip):
 
 def test_scores_are_those_of_evaluate(tmp_path, monkeypatch, capsys):
     """Of its soundscapes, kept as files, at a ratio to the noise that leaves something to be wrong."""
-    heard = []
-    detect = soundscapes.detect
-    monkeypatch.setattr(
-        soundscapes, "detect", lambda y, *model, **options: heard.append(y) or detect(y, *model, **options)
-    )
+    detect, samples = soundscapes.detect, []
+    monkeypatch.setattr(soundscapes, "detect", lambda y, *args, **kw: samples.append(y) or detect(y, *args, **kw))
     found = soundscapes.detect_in_soundscapes(
         tone_model(),
         3,
@@ -149,7 +146,7 @@ def test_scores_are_those_of_evaluate(tmp_path, monkeypatch, capsys):
         replace(PARAMS, n_soundscapes=3, soundscape_s=20.0, soundscape_snr_db=[-15.0, 10.0]),
     )
     (tmp_path / "recordings").mkdir()
-    for number, y in enumerate(heard, start=1):
+    for number, y in enumerate(samples, start=1):
         soundfile.write(tmp_path / f"recordings/{number}.wav", y, SR, subtype="FLOAT")
     placed = found.events.query("kind == 'reference'")
     table = placed.assign(filename=placed["soundscape"].map("{}.wav".format))
@@ -182,6 +179,11 @@ def test_options_of_events_are_those_of_predict(street, tmp_path, capsys):
     run(street, labels, "--min-confidence", "1", *SETTINGS)
     cells = rows(capsys.readouterr().out)
     assert (cells["low"][:4], cells["high"][:4]) == (["1", "0", "1", "0"], ["1", "0", "1", "0"])
+
+
+def test_the_step_of_segments_is_that_of_predict(street, tmp_path):
+    with pytest.raises(ModelError, match=r"step"):
+        run(street, write(tmp_path / "events.tsv", TRUTH), "--step", "99")
 
 
 def test_labels_of_one_recording(street, tmp_path, capsys):
