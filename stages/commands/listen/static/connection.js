@@ -51,14 +51,16 @@ export class Connection {
     }
   }
 
+  // Returns when the stream began that `samples` went to, null where they went nowhere.
   send(samples) {
-    if (this.socket.readyState !== WebSocket.OPEN) return;
+    if (this.socket.readyState !== WebSocket.OPEN) return null;
     if (this.socket.bufferedAmount > MAX_WAITING_S * this.sr * 4) {
       this.socket.close(4000, "samples cannot be sent as fast as they come");
-      return;
+      return null;
     }
     this.startedAt ??= Date.now() - (1000 * samples.length) / this.sr;
     this.socket.send(samples);
+    return this.startedAt;
   }
 
   // Leaves the stream for a new one.

@@ -6,25 +6,29 @@ const MAX_ENTRIES = 1000;
 const byId = (id) => document.getElementById(id);
 
 export class History {
-  constructor() {
+  constructor(corrections) {
     this.entries = new Map();
+    this.corrections = corrections;
     byId("export").onclick = () => this.save();
     byId("clear").onclick = () => this.clear();
   }
 
-  // `key` tells events apart; an event that goes on is put again with what is known by then.
-  put(key, event, at, { ongoing, alerted }) {
+  // `key` tells events apart, `startedAt` streams; an event that goes on is put again with what is known by then.
+  put(key, event, at, { startedAt, ongoing, alerted }) {
     const known = this.entries.get(key);
-    const item = known?.item ?? element("li");
-    const entry = { event, at, item, ongoing, alerted: alerted || (known?.alerted ?? false) };
+    const item = known?.item ?? element(
+      "li", {}, element("time"), element("span", { className: "name" }), element("span", { className: "seconds" }),
+      element("div", { className: "correction" }),
+    );
+    const entry = { event, at, startedAt, item, ongoing, alerted: alerted || (known?.alerted ?? false) };
     this.entries.set(key, entry);
     item.className = `${event.unsure ? "unsure" : ""} ${entry.alerted ? "alerted" : ""}`.trim();
-    const seconds = ongoing ? "now" : `${(event.end_s - event.start_s).toFixed(1)} s`;
-    item.replaceChildren(
-      element("time", { text: timeOfDay(at) }),
-      element("span", { text: eventName(event), className: "name" }),
-      element("span", { text: `${seconds}, ${percent(event.confidence)}`, className: "seconds" }),
-    );
+    const [time, name, seconds, correction] = item.children;
+    const length = ongoing ? "now" : `${(event.end_s - event.start_s).toFixed(1)} s`;
+    time.textContent = timeOfDay(at);
+    name.textContent = eventName(event);
+    seconds.textContent = `${length}, ${percent(event.confidence)}`;
+    this.corrections.offer(correction, entry);
     if (!known) byId("history").prepend(item);
     if (this.entries.size > MAX_ENTRIES) {
       const [oldest, { item: last }] = this.entries.entries().next().value;
@@ -36,13 +40,14 @@ export class History {
 
   // The stream is over: nothing goes on.
   settle() {
-    for (const [key, { event, at, ongoing }] of this.entries) {
-      if (ongoing) this.put(key, event, at, { ongoing: false });
+    for (const [key, { event, at, startedAt, ongoing }] of this.entries) {
+      if (ongoing) this.put(key, event, at, { startedAt, ongoing: false });
     }
   }
 
   clear() {
     this.entries.clear();
+    this.corrections.forget();
     byId("history").replaceChildren();
     this.refresh();
   }

@@ -6,9 +6,10 @@ import { Microphone, MicrophoneError } from "./microphone.js";
 const byId = (id) => document.getElementById(id);
 
 export class Live {
-  // `onStream` is called when a stream has begun.
-  constructor({ preferences, caption, history, alerts, placing, waterfall, onStream }) {
-    Object.assign(this, { preferences, caption, history, alerts, placing, waterfall, onStream });
+  // `onSent` gets the samples that a stream gets, with the time at which it began and their rate; `onStream` is called
+  // when a stream has begun.
+  constructor({ preferences, caption, history, alerts, placing, waterfall, onSent, onStream }) {
+    Object.assign(this, { preferences, caption, history, alerts, placing, waterfall, onSent, onStream });
     this.microphone = null;
     this.alerted = new Set(); // the events that alerted
     byId("listen").onclick = () => (this.microphone ? this.pause() : this.listen());
@@ -21,7 +22,7 @@ export class Live {
     this.caption.status("wait", "Waiting for the microphone");
     try {
       this.microphone = await Microphone.open(
-        (samples) => this.connection?.send(samples),
+        (samples) => this.send(samples),
         () => this.pause("The microphone went away. Connect it, then press Listen."),
       );
     } catch (error) {
@@ -40,6 +41,11 @@ export class Live {
       (lamp, text) => this.state(lamp, text),
     );
     this.keepAwake();
+  }
+
+  send(samples) {
+    const startedAt = this.connection?.send(samples) ?? null;
+    if (startedAt !== null) this.onSent(startedAt, samples, this.connection.sr);
   }
 
   // A stream keeps the model that it began with: another one needs another stream.
@@ -84,7 +90,7 @@ export class Live {
     const begun = at(message.start_s);
     const alerted = !this.alerted.has(key) && this.alerts.consider(message, begun);
     if (alerted) this.alerted.add(key);
-    this.history.put(key, message, begun, { ongoing: message.type === "began", alerted });
+    this.history.put(key, message, begun, { startedAt, ongoing: message.type === "began", alerted });
   }
 
   // A phone that goes to sleep stops listening.

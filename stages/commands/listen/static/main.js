@@ -2,6 +2,7 @@
 
 import { Alerts } from "./alerts.js";
 import { Caption } from "./caption.js";
+import { Corrections } from "./correct.js";
 import { History } from "./history.js";
 import { Learning } from "./learning.js";
 import { Live } from "./live.js";
@@ -58,6 +59,8 @@ const preferences = new Preferences(openStorage());
 const alerts = new Alerts(preferences);
 const sounds = new Sounds(preferences, alerts);
 const placing = new Placing(preferences);
+const teach = new Teach();
+const corrections = new Corrections(() => teach.refresh());
 let shown = null;
 const showModel = (model) => {
   const text = JSON.stringify(model);
@@ -65,20 +68,23 @@ const showModel = (model) => {
   shown = text;
   sounds.show(model);
   placing.show(model);
+  corrections.show(model);
 };
 new RecordingView();
 const live = new Live({
-  preferences, alerts, placing, caption: new Caption(preferences), history: new History(),
-  waterfall: new Waterfall(byId("waterfall")), onStream: () => awaitModel(showModel), // it may have another
+  preferences, alerts, placing, caption: new Caption(preferences), history: new History(corrections),
+  waterfall: new Waterfall(byId("waterfall")), onSent: (...sent) => corrections.hear(...sent),
+  onStream: () => awaitModel(showModel), // it may have another
 });
-new Teach().start().then((works) => {
+teach.start().then((works) => {
   if (works) {
+    corrections.start();
     new Learning(() => {
       awaitModel(showModel);
       live.changeModel();
     });
   } else {
-    byId("teach").remove(); // the program was given no folder for takes
+    for (const id of ["teach", "correct"]) byId(id).remove(); // the program was given no folder for takes
   }
   byId("teach-link").hidden = !works;
   showView();

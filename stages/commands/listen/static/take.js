@@ -1,5 +1,7 @@
-// A take: what is wrong with it, and how it is sent.
+// A take: what is wrong with it, how it looks, and how it is sent.
 
+export const LONGEST_S = 30; // of a sound
+export const ROOM = "other"; // the class of everything else
 const SHORTEST_S = 0.3;
 const SOFT = 0.003; // the root mean square of its loudest tenth of a second: -50 dB re full scale
 const FULL = 0.999;
@@ -22,6 +24,36 @@ export function findProblem(blocks, sr) {
   if (atFull >= MANY) return "This take is too loud, so its peaks are cut off. Move the microphone away.";
   if (loudest < SOFT) return "This take is too soft. Move the microphone nearer.";
   return null;
+}
+
+// Samples in pieces of `length`, of which the last may be shorter.
+export function split(samples, length) {
+  const pieces = [];
+  for (let at = 0; at < samples.length; at += length) pieces.push(samples.subarray(at, at + length));
+  return pieces;
+}
+
+// Draws all of a take, its peaks in each column of the picture.
+export function drawWave(canvas, blocks) {
+  const context = canvas.getContext("2d");
+  const { width, height } = canvas;
+  const pitch = width / Math.max(50, blocks.length);
+  context.clearRect(0, 0, width, height);
+  context.fillStyle = getComputedStyle(canvas).color;
+  blocks.forEach((block, i) => {
+    const peak = block.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const half = Math.max(1, (peak * height) / 2);
+    context.fillRect(Math.floor(i * pitch), height / 2 - half, Math.max(1, pitch - 1), 2 * half);
+  });
+}
+
+// Sends a recording to be kept as a take of the sound `name`. Gives the take, or the problem in words.
+export async function keepTake(name, file) {
+  const address = `api/takes?name=${encodeURIComponent(name)}`;
+  const answer = await fetch(address, { method: "POST", body: file }).catch(() => null);
+  if (!answer) return { problem: "The program does not answer." };
+  const found = await answer.json().catch(() => null);
+  return answer.ok ? { take: found } : { problem: found?.detail ?? `The answer is ${answer.status}.` };
 }
 
 // A WAV file of 32-bit floats with one channel.

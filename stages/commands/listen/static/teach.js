@@ -2,12 +2,10 @@
 
 import { element, spoken } from "./format.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
-import { encodeWav, findProblem } from "./take.js";
+import { LONGEST_S, ROOM, drawWave, encodeWav, findProblem, keepTake } from "./take.js";
 
 const COUNTDOWN_S = 3;
-const MAX_S = 30; // of a sound
 const ROOM_S = 60;
-const ROOM = "other"; // the class of everything else
 const ENOUGH = 5; // takes, as the learn command counts
 const byId = (id) => document.getElementById(id);
 const seconds = (count) => new Promise((done) => setTimeout(done, 1000 * count));
@@ -20,7 +18,7 @@ export class Teach {
     byId("take-form").onsubmit = (event) => {
       event.preventDefault();
       if (this.stop) this.stop();
-      else this.record(byId("take-name").value.trim(), MAX_S);
+      else this.record(byId("take-name").value.trim(), LONGEST_S);
     };
     byId("record-room").onclick = () => this.record(ROOM, ROOM_S);
     byId("keep").onclick = () => this.keep();
@@ -70,22 +68,7 @@ export class Teach {
 
   take(blocks, block) {
     blocks.push(block);
-    this.draw(blocks);
-  }
-
-  // All of the take, its peaks in each column of the picture.
-  draw(blocks) {
-    const canvas = byId("wave");
-    const context = canvas.getContext("2d");
-    const { width, height } = canvas;
-    context.clearRect(0, 0, width, height);
-    context.fillStyle = getComputedStyle(canvas).color;
-    blocks.forEach((block, i) => {
-      const peak = block.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      const half = Math.max(1, (peak * height) / 2);
-      const left = Math.floor((i * width) / Math.max(50, blocks.length));
-      context.fillRect(left, height / 2 - half, Math.max(1, width / Math.max(50, blocks.length) - 1), 2 * half);
-    });
+    drawWave(byId("wave"), blocks);
   }
 
   look(name, blocks, sr) {
@@ -101,17 +84,15 @@ export class Teach {
   async keep() {
     // A name that was refused can be changed, and the take is not lost.
     const name = this.taken.name === ROOM ? ROOM : byId("take-name").value.trim();
-    const address = `api/takes?name=${encodeURIComponent(name)}`;
     byId("keep").disabled = true;
-    const answer = await fetch(address, { method: "POST", body: this.taken.file }).catch(() => null);
+    const { problem } = await keepTake(name, this.taken.file);
     byId("keep").disabled = false;
-    if (answer?.ok) {
+    if (!problem) {
       this.discard("Kept.");
       await this.refresh();
       return;
     }
-    const detail = answer && (await answer.json().catch(() => null))?.detail;
-    byId("take-problem").textContent = answer ? (detail ?? `The answer is ${answer.status}.`) : "The program does not answer.";
+    byId("take-problem").textContent = problem;
     byId("take-problem").hidden = false;
   }
 
