@@ -137,6 +137,17 @@ class Page:
         self.browser.find_element(By.XPATH, entry).send_keys(Keys.ENTER)
         assert self.find("#correct")[0].is_displayed()
 
+    def drop(self, *paths):
+        """Drop files on the page."""
+        self.script("""const input = document.createElement("input");
+            Object.assign(input, {type: "file", multiple: true, id: "dropped"}); document.body.append(input)""")
+        self.find("#dropped")[0].send_keys("\n".join(map(str, paths)))
+        self.script("""const input = document.getElementById("dropped"), dataTransfer = new DataTransfer();
+            for (const file of input.files) dataTransfer.items.add(file);
+            input.remove();
+            for (const type of ["dragover", "drop"])
+              document.body.dispatchEvent(new DragEvent(type, {dataTransfer, bubbles: true, cancelable: true}))""")
+
     def n_streams(self):
         """How many streams the program has."""
         return self.script("return fetch('healthz').then((answer) => answer.json()).then(({streams}) => streams)")
@@ -346,6 +357,65 @@ def test_takes_are_recorded_looked_at_and_kept(tones, tmp_path):
         assert list(folder.iterdir()) == []
 
 
+WORTH = {
+    1: "1 recording, 4 more to go",
+    5: "5 recordings: a start. With 10, about 3 more of 100 are recognised, with 20 about 4",
+    10: "10 recordings: good. With 20, about 1 more of 100 is recognised",
+    20: "20 recordings",
+}
+
+
+def test_what_more_recordings_are_worth_is_said(tones, tmp_path):
+    for count in WORTH:
+        (tmp_path / f"sound {count:02}").mkdir()
+        for i in range(count):
+            (tmp_path / f"sound {count:02}/{i}.wav").touch()
+    with running("--recordings", str(tmp_path)) as address, page_of(address, tones) as page:
+        page.view("teach")
+        assert [line.text for line in page.find("#takes > li > .faint")] == list(WORTH.values())
+
+
+def test_files_that_are_dropped_become_takes_or_say_why_not(tones, tmp_path):
+    folder, files = tmp_path / "recordings", tmp_path / "files"
+    files.mkdir()
+    sounds = {"good.flac": scene(SR), "soft.wav": 0.001 * scene(SR), "short.wav": scene(SR)[SR : SR + SR // 10]}
+    for name, y in sounds.items():
+        soundfile.write(files / name, y, SR)
+    (files / "half.wav").write_bytes(tones.read_bytes()[:-9999])
+    paths = [*(files / name for name in (*sounds, "half.wav")), ROOT / "README.md"]
+    with running("--recordings", str(folder)) as address, page_of(address, tones) as page:
+        page.view("teach")
+        page.drop(*paths)
+        assert page.text("added") == "Name the sound, then add its recordings."
+        assert page.script("return document.activeElement.id") == "take-name"
+        assert not folder.exists()
+        page.find("#take-name")[0].send_keys("kettle")
+        page.drop(*paths)
+        page.wait(lambda: page.text("take-state") == "3 of 5 kept.")
+        lines = [" ".join(line.text.split()) for line in page.find("#added li")]
+        assert lines[0] == "soft.wav: kept. This take is too soft. Move the microphone nearer. Delete it"
+        assert lines[1] == "short.wav: kept. This take is too short. Delete it"
+        assert lines[2].startswith("half.wav: ")
+        assert lines[3].startswith("README.md: cannot be read as audio")
+        assert len(lines) == 4
+        page.wait(lambda: "3 recordings, 2 more to go" in page.text("takes"))
+        assert sorted(soundfile.info(path).duration for path in (folder / "kettle").iterdir()) == [0.1, 9, 9]
+        for left in (2, 1):
+            page.find("#added button")[0].click()
+            page.wait(lambda left=left: len(list((folder / "kettle").iterdir())) == left)
+        (file,) = (folder / "kettle").iterdir()
+        np.testing.assert_allclose(soundfile.read(file)[0], scene(SR), atol=2**-15)
+        page.wait(lambda: len(page.find("#added li")) == 2)
+        page.find("#take-files")[0].send_keys(str(files / "good.flac"))
+        page.wait(lambda: page.text("take-state") == "Kept.")
+        assert page.find("#added li") == []
+        page.view("live")
+        page.drop(tones)
+        page.wait(lambda: page.text("result-title") == "tones.wav (00:09.0)")
+        assert page.find("#recording-title")[0].is_displayed()
+        assert len(list((folder / "kettle").iterdir())) == 2
+
+
 LEARN = """
 import pathlib, sys, time
 folder = pathlib.Path(sys.argv[1])
@@ -544,6 +614,9 @@ def test_every_view_is_accessible_and_fits(tones, tmp_path, width, dark):
         page.find("#file")[0].send_keys(str(tones))
         page.wait(lambda: page.find("#result")[0].is_displayed())
         page.view("teach")
+        page.find("#take-name")[0].send_keys("door bell")
+        page.drop(ROOT / "README.md", tones)
+        page.wait(lambda: page.text("take-state") == "1 of 2 kept.")
         page.find("#learn")[0].click()
         page.wait(lambda: page.find("#learn-log")[0].is_displayed())
         page.view("live")

@@ -85,6 +85,11 @@ def test_names_that_are_none_are_refused(client, folder, name):
 REFUSED = {
     "no recording": (b"text", 422, "cannot be read as audio"),
     "empty": (b"", 400, "the request has no body"),
+    "no samples": (wav(np.zeros(0)), 422, "holds no samples"),
+    "not finite": (wav(np.array([0.1, np.nan])), 422, "some samples are NaN or infinite"),
+    "cut off": (wav()[:-100], 422, "the header claims"),
+    "an inverted channel": (wav(np.stack([scene(), -scene()], axis=1)), 422, "averaging the channels loses all"),
+    "33 channels": (wav(np.ones((9, 33))), 422, "has 33 channels, expected at most 32"),
     "too long": (wav(np.zeros(1000 * 121), 1000), 422, "is longer than 120 s, which is the limit of a take"),
 }
 
@@ -95,6 +100,20 @@ def test_what_is_no_take_is_refused(client, folder, case):
     answer = add(client, "kettle", body)
     assert (answer.status_code, folder.exists()) == (status, False)
     assert line in answer.json()["detail"]
+    assert "\n" not in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("form", ["FLAC", "OGG", "MP3", "AIFF", "CAF"])
+def test_a_take_may_come_in_any_format_that_predict_reads(client, folder, form):
+    body = io.BytesIO()
+    soundfile.write(body, np.stack([scene(44100)] * 2, axis=1), 44100, format=form)
+    answer = add(client, "kettle", body.getvalue())
+    assert (answer.status_code, answer.json()["duration_s"]) == (201, pytest.approx(9, abs=0.1))
+    (file,) = (folder / "kettle").iterdir()
+    y, sr = soundfile.read(file)
+    assert (sr, y.ndim) == (44100, 1)
+    n = min(len(y), 9 * sr)
+    assert np.corrcoef(y[:n], scene(sr)[:n])[0, 1] > 0.99
 
 
 def test_two_spellings_of_a_sound_are_refused(client):

@@ -139,7 +139,8 @@ def make_router(service: Service, folder: Path) -> APIRouter:
 def read_take(path: Path) -> tuple[np.ndarray, int]:
     """The samples of a recording, float32 of shape (n_samples,), the mean of its channels, and their rate in Hz.
 
-    Raises `AudioError`, also for one that is longer than `MAX_S`.
+    Raises `AudioError`, also for one that is longer than `MAX_S`, and for one of which a take would hide what validate
+    finds wrong with it: a part that is missing, or channels that cancel each other.
     """
     blocks, n_samples = [], 0
     with open_audio(path) as recording:
@@ -150,4 +151,11 @@ def read_take(path: Path) -> tuple[np.ndarray, int]:
             n_samples += len(block)
             if n_samples > MAX_S * recording.sr:
                 raise AudioError(f"is longer than {MAX_S:g} s, which is the limit of a take")
-        return np.concatenate(blocks), recording.sr
+        if problem := recording.problem():
+            raise AudioError(problem)
+        if not blocks:
+            raise AudioError("holds no samples")
+        samples = np.concatenate(blocks)
+        if not np.isfinite(samples).all():
+            raise AudioError("some samples are NaN or infinite")
+        return samples, recording.sr

@@ -3,6 +3,7 @@
 import { Alerts } from "./alerts.js";
 import { Caption } from "./caption.js";
 import { Corrections } from "./correct.js";
+import { awaitFiles } from "./drop.js";
 import { History } from "./history.js";
 import { Learning } from "./learning.js";
 import { Live } from "./live.js";
@@ -70,7 +71,15 @@ const showModel = (model) => {
   placing.show(model);
   corrections.show(model);
 };
-new RecordingView();
+const recording = new RecordingView();
+awaitFiles((files) => {
+  if (location.hash === "#teach" && byId("teach")) {
+    teach.addFiles(files);
+  } else {
+    location.hash = "recording";
+    recording.load(files[0]);
+  }
+});
 const live = new Live({
   preferences, alerts, placing, caption: new Caption(preferences), history: new History(corrections),
   waterfall: new Waterfall(byId("waterfall")), onSent: (...sent) => corrections.hear(...sent),

@@ -21,21 +21,6 @@ export class RecordingView {
       this.drawAxis();
       this.moveHead();
     });
-    document.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      document.body.classList.add("dropping");
-    });
-    document.addEventListener("dragleave", ({ relatedTarget }) => {
-      if (!relatedTarget) document.body.classList.remove("dropping");
-    });
-    document.addEventListener("drop", (event) => {
-      event.preventDefault();
-      document.body.classList.remove("dropping");
-      if (event.dataTransfer.files.length) {
-        location.hash = "recording";
-        this.load(event.dataTransfer.files[0]);
-      }
-    });
   }
 
   load(file) {

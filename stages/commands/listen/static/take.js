@@ -56,6 +56,15 @@ export async function keepTake(name, file) {
   return answer.ok ? { take: found } : { problem: found?.detail ?? `The answer is ${answer.status}.` };
 }
 
+// Why a take that was kept would teach little, or null, as `findProblem` says: of files that only the program decodes.
+export async function findKeptProblem(address) {
+  const file = await fetch(address).then((answer) => answer.arrayBuffer());
+  const [lowest, highest] = [8000, 96000]; // rates that each browser has; others are resampled
+  const sr = Math.min(highest, Math.max(lowest, new DataView(file).getUint32(24, true))); // of the header
+  const decoded = await new OfflineAudioContext(1, 1, sr).decodeAudioData(file);
+  return findProblem(split(decoded.getChannelData(0), Math.round(sr / 10)), sr);
+}
+
 // A WAV file of 32-bit floats with one channel.
 export function encodeWav(blocks, sr) {
   const nBytes = 4 * blocks.reduce((sum, block) => sum + block.length, 0);

@@ -2,13 +2,20 @@
 
 import { element, spoken } from "./format.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
-import { LONGEST_S, ROOM, drawWave, encodeWav, findProblem, keepTake } from "./take.js";
+import { LONGEST_S, ROOM, drawWave, encodeWav, findKeptProblem, findProblem, keepTake } from "./take.js";
 
 const COUNTDOWN_S = 3;
 const ROOM_S = 60;
-const ENOUGH = 5; // takes, as the learn command counts
+const ENOUGH = 5; // recordings of a sound, as the learn command counts
+// From how many recordings on more of them are worth what: measured, see docs/your-sounds.md.
+const WORTH = [
+  [20, ""],
+  [10, ": good. With 20, about 1 more of 100 is recognised"],
+  [ENOUGH, ": a start. With 10, about 3 more of 100 are recognised, with 20 about 4"],
+];
 const byId = (id) => document.getElementById(id);
 const seconds = (count) => new Promise((done) => setTimeout(done, 1000 * count));
+const takeAddress = (name, file) => `api/takes/${encodeURIComponent(name)}/${file}`;
 
 export class Teach {
   // Shows what was kept; resolves to whether the program keeps takes at all.
@@ -21,12 +28,18 @@ export class Teach {
       else this.record(byId("take-name").value.trim(), LONGEST_S);
     };
     byId("record-room").onclick = () => this.record(ROOM, ROOM_S);
+    byId("take-files").onchange = ({ target }) => {
+      const files = [...target.files];
+      target.value = ""; // so that the same files can be chosen again
+      if (files.length) this.addFiles(files);
+    };
     byId("keep").onclick = () => this.keep();
     byId("discard").onclick = () => this.discard("Thrown away.");
     return true;
   }
 
   async record(name, maxS) {
+    byId("added").replaceChildren();
     this.discard("Waiting for the microphone");
     const blocks = [];
     let stop;
@@ -63,7 +76,58 @@ export class Teach {
   }
 
   busy(on) {
-    for (const id of ["record", "record-room", "take-name"]) byId(id).disabled = on;
+    for (const id of ["record", "record-room", "take-name", "take-files"]) byId(id).disabled = on;
+  }
+
+  // Each file becomes a take of the sound that is named; says of which it did not, and of which it should not have.
+  async addFiles(files) {
+    const name = byId("take-name").value.trim();
+    if (byId("take-files").disabled) {
+      this.tell("Other recordings are being made or added. When that is done, drop these again.");
+      return;
+    }
+    if (!byId("take-form").reportValidity()) {
+      this.tell("Name the sound, then add its recordings.");
+      return;
+    }
+    byId("added").replaceChildren();
+    this.busy(true);
+    let kept = 0;
+    for (const [i, file] of files.entries()) {
+      byId("take-state").textContent = `Adding ${i + 1} of ${files.length} to ${spoken(name)}`;
+      if (await this.addFile(name, file)) kept += 1;
+    }
+    this.busy(false);
+    byId("take-state").textContent = files.length === 1 && kept ? "Kept." : `${kept} of ${files.length} kept.`;
+    await this.refresh();
+  }
+
+  // Returns whether it was kept.
+  async addFile(name, file) {
+    const isReadable = await file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+    const { take, problem } = isReadable ? await keepTake(name, file) : { problem: "It is no file, or cannot be read." };
+    if (problem) {
+      this.tell(`${file.name}: ${problem}`);
+      return false;
+    }
+    const address = takeAddress(name, take.file);
+    const doubt = await findKeptProblem(address).catch(() => null); // what cannot be looked at is kept as it is
+    if (doubt) {
+      const remove = element("button", { text: "Delete it" });
+      remove.type = "button";
+      remove.setAttribute("aria-label", `Delete it: ${file.name}`);
+      remove.onclick = async () => {
+        await fetch(address, { method: "DELETE" }).catch(() => null);
+        remove.parentElement.remove();
+        await this.refresh();
+      };
+      this.tell(`${file.name}: kept. ${doubt} `, remove);
+    }
+    return true;
+  }
+
+  tell(text, ...buttons) {
+    byId("added").append(element("li", { text }, ...buttons));
   }
 
   take(blocks, block) {
@@ -115,16 +179,16 @@ export class Teach {
 
   sound({ name, takes, n_others: nOthers }) {
     const count = takes.length + nOthers;
-    const missing = count < ENOUGH ? `, ${ENOUGH - count} more to go` : "";
+    const worth = WORTH.find(([least]) => count >= least)?.[1] ?? `, ${ENOUGH - count} more to go`;
     return element(
       "li", {}, element("span", { text: spoken(name), className: "name" }),
-      element("span", { text: ` ${count} ${count === 1 ? "recording" : "recordings"}${missing}`, className: "faint" }),
+      element("span", { text: ` ${count} ${count === 1 ? "recording" : "recordings"}${worth}`, className: "faint" }),
       element("ol", {}, ...takes.map((take, i) => this.item(name, take, i + 1))),
     );
   }
 
   item(name, { file, duration_s: duration }, number) {
-    const address = `api/takes/${encodeURIComponent(name)}/${file}`;
+    const address = takeAddress(name, file);
     const play = element("button", { text: `▶ ${duration.toFixed(1)} s` });
     play.type = "button";
     play.setAttribute("aria-label", `Play take ${number} of ${spoken(name)}, ${duration.toFixed(1)} s`);
