@@ -248,6 +248,7 @@ def test_an_event_is_told_when_it_begins(client):
     ]  # fmt: skip
     assert messages[0]["start_s"] == messages[1]["start_s"]
     assert messages[0]["end_s"] < messages[1]["end_s"]
+    assert messages[0]["id"] == messages[1]["id"] != messages[2]["id"] == messages[3]["id"]
 
 
 def test_silence_is_silence(client):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.commands.predict.captions import Beginnings
+from stages.commands.predict.captions import EventFollower
 from stages.commands.predict.formats import as_dict
 from stages.commands.predict.pcm import PcmDecoder
 from stages.lib.core.labels import UNSURE
@@ -21,14 +21,15 @@ BLOCK_S = (
 class LiveSession:
     """The detector of one connection.
 
-    A message is a dictionary of JSON types with a `type`: `caption` for each segment, `began` and `ended` for events.
+    A message is a dictionary of JSON types with a `type`: `caption` for each segment; `began`, `ended` and `withdrawn`
+    for events, each with the `id` of its event.
     """
 
     def __init__(self, model: Model, sr: int, encoding: str) -> None:
         """Take samples at `sr` Hz in an encoding of `stages.commands.predict.pcm`. Raises as `StreamDetector` does."""
         self._decoder = PcmDecoder(encoding, 1)
         self._detector = StreamDetector(model, sr, batch_size=1, looks_ahead=False)
-        self._beginnings = Beginnings()
+        self._follower = EventFollower()
         self._block = max(1, round(BLOCK_S * sr))
         self._told_s = 0.0
 
@@ -53,9 +54,12 @@ class LiveSession:
             yield samples[start : start + self._block]
 
     def _messages(self, ended: list[Event]) -> list[dict[str, Any]]:
-        begun = self._beginnings.take(self._detector, ended)
-        messages: list[dict[str, Any]] = [{"type": "began", **as_dict(event)} for event in begun]
-        messages += [{"type": "ended", **as_dict(event)} for event in ended]
+        changes = self._follower.follow(self._detector.ongoing, ended)
+        messages: list[dict[str, Any]] = [
+            {"type": kind, "id": number, **as_dict(event)}
+            for kind, numbered in (("withdrawn", changes.withdrawn), ("began", changes.begun), ("ended", changes.ended))
+            for number, event in numbered
+        ]
         newest = self._detector.newest
         if newest is not None and newest.end_s > self._told_s:
             self._told_s = newest.end_s

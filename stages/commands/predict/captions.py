@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from stages.commands.predict.formats import begun_line, caption, finished_line
 from stages.lib.inference.detect import StreamDetector
@@ -27,24 +28,63 @@ class EndedEvents:
         """Nothing is left to print."""
 
 
-class Beginnings:
-    """Tells which events of a stream are new: one that waits for its end might come too late for people."""
+@dataclass(frozen=True)
+class Changes:
+    """What the newest block changed, each event with its number, in the order of their starts.
+
+    What `begun` lists has lasted long enough to count. `withdrawn` are events that had begun, as far as was known, and
+    did not end: with what came after them the same sound has another name.
+    """
+
+    begun: list[tuple[int, Event]]
+    ended: list[tuple[int, Event]]
+    withdrawn: list[tuple[int, Event]]
+
+
+class EventFollower:
+    """Follows the events of a stream from block to block and numbers them, so that people need not wait for the end.
+
+    An event that goes on is known in part. Its start may yet move, which leaves it the same event; where its class
+    changes, it is withdrawn and another one begins.
+    """
 
     def __init__(self) -> None:
         """Nothing has begun yet."""
-        self._known: set[tuple[float, str, bool]] = set()
+        self._n = 0
+        self._known: dict[int, Event] = {}
 
-    def take(self, detector: StreamDetector, ended: Sequence[Event]) -> list[Event]:
-        """The events that began with the newest block, by start; `ended` are those that ended with it."""
-        ongoing = detector.ongoing
-        begun = [event for event in sorted([*ended, *ongoing], key=by_start) if _key(event) not in self._known]
-        self._known = {_key(event) for event in ongoing}
-        return begun
+    def follow(self, ongoing: Sequence[Event], ended: Sequence[Event]) -> Changes:
+        """Take the events that go on after the newest block, and those that ended with it."""
+        left = dict(self._known)
+        numbers: dict[Event, int] = {}
+        begun: list[tuple[int, Event]] = []
+        events = sorted([*ended, *ongoing], key=by_start)
+        # Of two events of a class, which one that began earlier is the same is only sure by its start.
+        for is_same in (_starts_with, _overlaps):
+            for event in events:
+                number = next((n for n, known in left.items() if event not in numbers and is_same(known, event)), None)
+                if number is not None:
+                    numbers[event] = number
+                    del left[number]
+        for event in events:
+            if event not in numbers:
+                self._n += 1
+                numbers[event] = self._n
+                begun.append((self._n, event))
+        self._known = {numbers[event]: event for event in ongoing}
+        return Changes(begun, [(numbers[event], event) for event in ended], list(left.items()))
 
 
-def _key(event: Event) -> tuple[float, str, bool]:
-    """What stays the same while an event goes on."""
-    return event.start_s, event.label, event.is_unsure
+def _starts_with(known: Event, event: Event) -> bool:
+    return _is_named_as(known, event) and known.start_s == event.start_s
+
+
+def _overlaps(known: Event, event: Event) -> bool:
+    return _is_named_as(known, event) and known.start_s < event.end_s and event.start_s < known.end_s
+
+
+def _is_named_as(known: Event, event: Event) -> bool:
+    return (known.label, known.is_unsure) == (event.label, event.is_unsure)
 
 
 class BegunEvents:
@@ -52,11 +92,11 @@ class BegunEvents:
 
     def __init__(self) -> None:
         """Nothing was printed yet."""
-        self._beginnings = Beginnings()
+        self._follower = EventFollower()
 
     def show(self, detector: StreamDetector, ended: Sequence[Event]) -> None:
         """Print the events that began with the newest block."""
-        for event in self._beginnings.take(detector, ended):
+        for _, event in self._follower.follow(detector.ongoing, ended).begun:
             print(begun_line(event), flush=True)
 
     def close(self) -> None:

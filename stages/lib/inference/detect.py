@@ -87,7 +87,10 @@ class StreamDetector:
 
     @property
     def ongoing(self) -> list[Event]:
-        """The events that have lasted long enough to count and have not ended, by start, as far as they are known."""
+        """The events that have lasted long enough to count and were not returned yet, by start, as far as they are known.
+
+        What comes may move their ends and starts, and change the class of a sound.
+        """
         return self._finder.ongoing
 
     def active_classes(self, segment: Segment) -> list[tuple[str, float]]:

@@ -210,11 +210,8 @@ class SoundFinder:
 
     @property
     def ongoing(self) -> list[Event]:
-        """The events that have lasted long enough to count and have not ended, by start, as far as they are known."""
-        return [] if self._sound is None else [e for e in self._events(np.inf) if self._lasts(e)]
-
-    def _lasts(self, event: Event) -> bool:
-        return self._sound is not None and event.end_s >= round(self._sound.end * self._row_s, 3)
+        """The events of the sound that goes on, by start, as far as they are known: a class may have ended in it."""
+        return self._events(np.inf)
 
     def _push_row(self, row: np.ndarray, something: float, *, is_loud: bool) -> list[Event]:
         ended: list[Event] = []

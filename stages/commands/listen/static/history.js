@@ -30,11 +30,13 @@ export class History {
     seconds.textContent = `${length}, ${percent(event.confidence)}`;
     this.corrections.offer(correction, entry);
     if (!known) byId("history").prepend(item);
-    if (this.entries.size > MAX_ENTRIES) {
-      const [oldest, { item: last }] = this.entries.entries().next().value;
-      this.entries.delete(oldest);
-      last.remove();
-    }
+    if (this.entries.size > MAX_ENTRIES) this.remove(this.entries.keys().next().value);
+    this.refresh();
+  }
+
+  remove(key) {
+    this.entries.get(key)?.item.remove();
+    this.entries.delete(key);
     this.refresh();
   }
 

@@ -85,8 +85,9 @@ export class Live {
       this.placing.update(message, at(message.end_s));
       return;
     }
-    if (!this.preferences.isTold(message)) return;
-    const key = `${stream} ${message.start_s} ${message.class} ${message.unsure}`;
+    const key = `${stream} ${message.id}`;
+    if (message.type === "withdrawn") this.history.remove(key); // another event tells what the sound is
+    if (message.type === "withdrawn" || !this.preferences.isTold(message)) return;
     const begun = at(message.start_s);
     const alerted = !this.alerted.has(key) && this.alerts.consider(message, begun);
     if (alerted) this.alerted.add(key);
