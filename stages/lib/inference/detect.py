@@ -87,7 +87,7 @@ class StreamDetector:
 
     @property
     def ongoing(self) -> list[Event]:
-        """The events that have lasted long enough to count and were not returned yet, by start, as far as they are known.
+        """The events that have lasted long enough to count and were not returned yet, by start.
 
         What comes may move their ends and starts, and change the class of a sound.
         """
