@@ -198,6 +198,9 @@ QUIET, DOG, HORN, ANY = (0.0, 0.0, 0.1), (0.9, 0.0, 0.9), (0.0, 0.9, 0.9), (0.2,
         ([ANY, DOG, DOG, DOG, ANY], [(0.0, 2.5, "dog")]),  # what is sustained reaches to the ends of the sound
         ([DOG] * 4 + [(0.9, 0.9, 0.9)] * 2 + [HORN] * 4, [(0.0, 3.0, "dog"), (2.0, 5.0, "horn")]),  # both at once
         ([ANY] * 9 + [DOG] * 3, [(4.5, 6.0, "dog")]),  # but not from afar
+        ([DOG] * 3 + [ANY] * 7 + [DOG] * 3, [(0.0, 6.5, "dog")]),  # again within 4 s
+        ([DOG] * 3 + [ANY] * 9 + [DOG] * 3, [(0.0, 1.5, "dog"), (6.0, 7.5, "dog")]),  # and later
+        ([DOG] * 3 + [HORN] * 3 + [DOG] * 3, [(0.0, 1.5, "dog"), (1.5, 3.0, "horn"), (3.0, 4.5, "dog")]),
         ([ANY] * 3, []),  # too short to be unsure of
         ([ANY] * 4, [(0.0, 2.0, UNSURE)]),
         ([(0.9, 0.0, 0.1)] * 4, []),  # nothing sounds
@@ -205,6 +208,19 @@ QUIET, DOG, HORN, ANY = (0.0, 0.0, 0.1), (0.9, 0.0, 0.9), (0.0, 0.9, 0.9), (0.2,
 )
 def test_sounds_are_found_first_and_then_named(rows, expected, in_one):
     assert sounds_of(rows, in_one=in_one, min_confidence=0.3) == expected
+
+
+def test_a_class_that_has_ended_is_told_in_a_sound_that_goes_on_for_ever():
+    finder = SoundFinder(CLASSES, 0.5, SOUNDS)
+    rows = np.array(([DOG] * 4 + [ANY] * 16 + [HORN] * 4 + [ANY] * 16) * 50)
+    told = []
+    for i in range(len(rows)):
+        ended = finder.push(rows[i : i + 1, :2], np.array([LOUD]), rows[i : i + 1, 2])
+        told += [(event.label, event.start_s, event.end_s, (i + 1) * 0.5) for event in ended]
+        assert len(finder.ongoing) <= 1
+    assert told[:3] == [("dog", 0.0, 2.0, 8.0), ("horn", 10.0, 12.0, 18.0), ("dog", 20.0, 22.0, 28.0)]
+    assert len(told) == 100
+    assert finder.finish(2000.0) == []
 
 
 def test_silence_and_short_sounds_are_no_events():

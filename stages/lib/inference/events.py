@@ -8,7 +8,8 @@ active, that is an event too, which is unsure. Classes are independent: two may 
 Rows of a head for frames say besides whether anything sounds, and that more exactly than what it is. So a
 `SoundFinder` first finds sounds, from when to when anything does, and then names each: by the classes that are probable
 for `SUSTAINED_S` in it, the outermost of which last to its ends; where none is, by the class that is the most probable
-in the mean.
+in the mean. A class that is probable again within `REACH_S`, and no other between, is one event. Where a sound goes on
+and on, as in the noise of a street, a class is known to have ended `REACH_S` and `SUSTAINED_S` later.
 
 Both take rows as they come; several pushes give the same events as one.
 """
@@ -163,13 +164,16 @@ class EventFinder:
 
 @dataclass
 class _Sound:
-    """Rows in which anything sounds, and the runs of probable classes in them; `totals` are sums over the rows."""
+    """Rows in which anything sounds, and the runs of probable classes in them, by start; `totals` are sums over the
+    rows. `first` is the row at which the first event begins of those that were returned already.
+    """
 
     start: int
     end: int
     totals: np.ndarray
     something: float
     runs: list[tuple[int, _Run]]
+    first: int | None = None
 
 
 class SoundFinder:
@@ -229,6 +233,7 @@ class SoundFinder:
             self._active = row >= np.where(self._active, self._settings.release * on, on)
             for i in np.flatnonzero(self._active).tolist():
                 self._extend_run(sound, i, float(row[i]))
+            ended += self._settle(sound)
         self._n_rows += 1
         return ended
 
@@ -241,35 +246,58 @@ class SoundFinder:
             sound.runs.append((i, run))
         run.end, run.total, run.n = self._n_rows + 1, run.total + value, run.n + 1
 
+    def _settle(self, sound: _Sound) -> list[Event]:
+        """Join runs of a class, and return the events that have ended for good, so that no sound grows for ever."""
+        reach = REACH_S / self._row_s
+        sustained = [(i, run) for i, run in sound.runs if self._is_sustained(run)]
+        for i, run in sustained:
+            before = next((b for of, b in reversed(sustained) if of == i and 0 <= run.start - b.end <= reach), None)
+            # What fills the pause is sustained by now, since it is older than the run.
+            if before is not None and not any(
+                of != i and other.end > before.end and other.start < run.start for of, other in sustained
+            ):
+                run.start, run.total, run.n = before.start, before.total + run.total, before.n + run.n
+                sound.runs = [pair for pair in sound.runs if pair[1] is not before]
+        # A run that began within reach is sustained by then, and joined to this one.
+        known_after = reach + SUSTAINED_S / self._row_s
+        over = [(i, run) for i, run in sound.runs if self._is_sustained(run) and sound.end - run.end > known_after]
+        if not over:
+            return []
+        events = self._name(sound, over, np.inf)
+        sound.first = min(run.start for _, run in over) if sound.first is None else sound.first
+        sound.runs = [pair for pair in sound.runs if pair not in over]
+        return events
+
     def _is_sustained(self, run: _Run) -> bool:
         return (run.end - run.start + 0.5) * self._row_s >= SUSTAINED_S  # half a row: rounding must not decide
 
     def _events(self, duration_s: float) -> list[Event]:
-        """The events of the sound, none where it is too short."""
+        """The events of the sound that were not returned yet, none where it is too short."""
         sound, settings = self._sound, self._settings
         if sound is None or (sound.end - sound.start + 0.5) * self._row_s < settings.min_duration_s:
             return []
         runs = [(i, run) for i, run in sound.runs if self._is_sustained(run)]
+        if runs or sound.first is not None:
+            return self._name(sound, runs, duration_s)
+        best, total = int(sound.totals.argmax()), float(sound.totals.max())
+        is_unsure = total < settings.min_confidence * sound.something
+        if is_unsure and (sound.end - sound.start + 0.5) * self._row_s < settings.unsure_min_s:
+            return []
+        label = len(self._labels) - 1 if is_unsure else best
+        return [self._event(sound.start, sound.end, label, total / (sound.end - sound.start), duration_s)]
+
+    def _name(self, sound: _Sound, runs: Sequence[tuple[int, _Run]], duration_s: float) -> list[Event]:
+        """The events of sustained `runs`, the outermost of the sound moved to its ends, by start."""
         if not runs:
-            best, total = int(sound.totals.argmax()), float(sound.totals.max())
-            is_unsure = total < settings.min_confidence * sound.something
-            if is_unsure and (sound.end - sound.start + 0.5) * self._row_s < settings.unsure_min_s:
-                return []
-            label = len(self._labels) - 1 if is_unsure else best
-            mean = total / (sound.end - sound.start)
-            return [self._event(sound.start, sound.end, label, mean, duration_s)]
-        spans = [(i, [run]) for i, run in runs]
-        if len({i for i, _ in runs}) == 1:
-            spans = [(runs[0][0], [run for _, run in runs])]
-        first, last = min(run.start for _, run in runs), max(run.end for _, run in runs)
+            return []
         reach = REACH_S / self._row_s
+        first = min(run.start for _, run in runs) if sound.first is None else sound.first
+        last = max(run.end for _, run in runs)
         events = []
-        for i, of_span in spans:
-            start, end = of_span[0].start, of_span[-1].end
-            mean = sum(run.total for run in of_span) / sum(run.n for run in of_span)
-            start = sound.start if start == first and first - sound.start <= reach else start
-            end = sound.end if end == last and sound.end - last <= reach else end
-            events.append(self._event(start, end, i, mean, duration_s))
+        for i, run in runs:
+            start = sound.start if run.start == first and first - sound.start <= reach else run.start
+            end = sound.end if run.end == last and sound.end - last <= reach else run.end
+            events.append(self._event(start, end, i, run.total / run.n, duration_s))
         return sorted(events, key=by_start)
 
     def _event(self, start: int, end: int, i: int, confidence: float, duration_s: float) -> Event:
