@@ -78,6 +78,7 @@ class Page:
 
     def view(self, name):
         self.browser.find_element(By.CSS_SELECTOR, f'nav a[href="#{name}"]').click()
+        self.wait(lambda: self.find(f'[data-view="{name}"]')[0].is_displayed())
 
     def choice(self, label):
         return Select(self.browser.find_element(By.CSS_SELECTOR, f'select[data-class="{label}"]'))
@@ -131,11 +132,13 @@ class Page:
             const found = parse(text); if (found.type === "ended") events.push(found); return found; }""")
 
     def correct(self, name):
-        """Open the correction of the newest entry of a name, of a sound that has ended, by the keyboard."""
-        entry = f"//ol[@id='history']/li[span='{name}'][not(contains(., 'now'))]//button"
-        self.wait(lambda: self.browser.find_elements(By.XPATH, entry))
-        self.browser.find_element(By.XPATH, entry).send_keys(Keys.ENTER)
+        """Correct, by the keyboard, the first sound of a name that has ended and can be; returns its button."""
+        entries = f"//ol[@id='history']/li[span='{name}'][not(contains(., 'now'))]//button"
+        self.wait(lambda: self.browser.find_elements(By.XPATH, entries))
+        button = self.browser.find_elements(By.XPATH, entries)[-1]
+        button.send_keys(Keys.ENTER)
         assert self.find("#correct")[0].is_displayed()
+        return button
 
     def drop(self, *paths):
         """Drop files on the page."""
@@ -428,10 +431,10 @@ def test_files_that_are_dropped_become_takes_or_say_why_not(tones, tmp_path):
         assert sorted(soundfile.info(path).duration for path in (folder / "kettle").iterdir()) == [0.1, 9, 9]
         for left in (2, 1):
             page.find("#added button")[0].click()
-            page.wait(lambda left=left: len(list((folder / "kettle").iterdir())) == left)
+            page.wait(lambda left=left: len(page.find("#added button")) == left - 1)
+            assert len(list((folder / "kettle").iterdir())) == left
         (file,) = (folder / "kettle").iterdir()
         np.testing.assert_allclose(soundfile.read(file)[0], scene(SR), atol=2**-15)
-        page.wait(lambda: len(page.find("#added li")) == 2)
         page.find("#take-files")[0].send_keys(str(files / "good.flac"))
         page.wait(lambda: page.text("take-state") == "Kept.")
         assert page.find("#added li") == []
@@ -530,8 +533,7 @@ def test_a_caption_is_corrected_with_its_sound_only_when_kept(tones, tmp_path):
         page.keep_samples()
         page.keep_events()
         page.listen()
-        page.correct("low")
-        what, said = Select(page.find("#correct-what")[0]), page.find("#history .correction")[-1]
+        button, what = page.correct("low"), Select(page.find("#correct-what")[0])
         assert [option.text for option in what.options] == [
             "choose", "nothing, the room as it is", "a new sound", *CLASSES,
         ]  # fmt: skip
@@ -539,7 +541,7 @@ def test_a_caption_is_corrected_with_its_sound_only_when_kept(tones, tmp_path):
         assert page.text("correct-problem") == ""
         page.find("#correct-what")[0].send_keys(Keys.ESCAPE)
         assert not page.find("#correct")[0].is_displayed()
-        assert said.find_element(By.TAG_NAME, "button") == page.browser.switch_to.active_element
+        assert page.browser.switch_to.active_element == button
         assert not folder.exists()
         page.correct("low")
         page.find("#correct-keep")[0].click()
