@@ -273,6 +273,11 @@ def test_pause_ends_the_stream(tones):
         assert page.text("sound") == page.text("status") == "Paused"
         page.wait(lambda: page.n_streams() == 0)
         rows = page.saved()
+        page.listen()
+        page.wait(lambda: len(page.find("#history li")) > len(rows))
+        page.listen()
+        page.wait(lambda: page.n_streams() == 0)
+        assert page.saved()[: len(rows)] == rows, "the second stream counts its events from 1 too"
         page.find("#clear")[0].click()
         assert rows
         assert page.find("#history li") == []

@@ -5,13 +5,12 @@ const MAX_WAITING_S = 10; // seconds of samples that may wait to be sent
 const LOST = "The connection is lost, trying again";
 
 export class Connection {
-  // `onMessage` gets messages with the number of the stream, `onState` ("on" | "wait" | "off", text).
+  // `onMessage` gets messages with the time at which their stream began, `onState` ("on" | "wait" | "off", text).
   constructor(sr, onMessage, onState) {
     this.sr = sr;
     this.onMessage = onMessage;
     this.onState = onState;
     this.tries = 0;
-    this.stream = 0;
     this.ending = false;
     this.connect();
   }
@@ -23,12 +22,10 @@ export class Connection {
     const socket = new WebSocket(address);
     this.socket = socket;
     this.startedAt = null;
-    this.stream += 1;
-    const stream = this.stream;
     socket.onopen = () => this.onState("on", "Listening");
     socket.onmessage = ({ data }) => {
       this.tries = 0;
-      this.onMessage(JSON.parse(data), stream, this.startedAt);
+      this.onMessage(JSON.parse(data), this.startedAt);
     };
     socket.onclose = ({ code, reason }) => this.closed(code, reason);
   }

@@ -37,7 +37,7 @@ export class Live {
     this.waterfall.start(this.microphone.analyser);
     this.connection = new Connection(
       this.microphone.sr,
-      (message, stream, startedAt) => this.take(message, stream, startedAt),
+      (message, startedAt) => this.take(message, startedAt),
       (lamp, text) => this.state(lamp, text),
     );
     this.keepAwake();
@@ -77,7 +77,7 @@ export class Live {
     }
   }
 
-  take(message, stream, startedAt) {
+  take(message, startedAt) {
     const at = (seconds) => new Date(startedAt + 1000 * seconds);
     if (message.type === "caption") {
       if (!this.microphone) return; // paused while it was on its way
@@ -85,7 +85,7 @@ export class Live {
       this.placing.update(message, at(message.end_s));
       return;
     }
-    const key = `${stream} ${message.id}`;
+    const key = `${startedAt} ${message.id}`; // each stream counts its events from 1
     if (message.type === "withdrawn") this.history.remove(key); // another event tells what the sound is
     if (message.type === "withdrawn" || !this.preferences.isTold(message)) return;
     const begun = at(message.start_s);
