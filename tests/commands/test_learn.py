@@ -1,23 +1,24 @@
 """Sounds of one's own: what is said of a model, what is refused, and the page that shows it command by command."""
 
-import hashlib
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import filelock
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from helpers.random_weights import use_random_yamnet
 from helpers.repository import ROOT
 from helpers.workspace import Clone, write_tone
 from stages.commands import learn
 from stages.commands.recipe import read_recipe
+from stages.commands.revisions import read_revision
 from stages.lib.core.errors import EarError, ParamsError, SourceError
 
 PAGE = (ROOT / "docs/your-sounds.md").read_text()
@@ -128,31 +129,10 @@ def test_of_a_failure_the_line_of_the_stage_is_shown():
 
 @pytest.fixture(scope="module")
 def followed(finished, tmp_path_factory) -> tuple[Clone, dict[str, str]]:
-    """A workspace in which the page was followed on tones, with random weights for those of YAMNet, which a test cannot
-    download, and what each command printed.
-    """
-    from stages.train.networks import YAMNET_BLOCKS
-    from stages.train.weights import write_layers
-
+    """A workspace in which the page was followed on tones, with random weights, and what each command printed."""
     folder = tmp_path_factory.mktemp("learn")
     workspace = Clone(finished, folder / "workspace")
-    rng, layers, n_in = np.random.default_rng(0), [[np.zeros(1, np.float32)]], 32  # before first_layer
-    shapes = [(3, 3, 1, 32)]
-    for n_out, _ in YAMNET_BLOCKS:
-        shapes += [(3, 3, n_in, 1), (1, 1, n_in, n_out)]
-        n_in = n_out
-    for shape in shapes:
-        n_inputs = shape[0] * shape[1] * (shape[2] if shape[3] != 1 else 1)
-        kernel = rng.normal(0, np.sqrt(2 / n_inputs), shape).astype(np.float32)
-        layers.append([kernel, np.zeros(shape[2] if shape[3] == 1 else shape[3], np.float32)])
-    write_layers(folder / "random.npz", layers)
-    about = yaml.safe_load((workspace.root / "data/weights/yamnet.yaml").read_text()) | {
-        "address": str(folder / "random.npz"),
-        "sha256": hashlib.sha256((folder / "random.npz").read_bytes()).hexdigest(),
-        "size_bytes": (folder / "random.npz").stat().st_size,
-    }
-    (workspace.root / "data/weights/yamnet.yaml").write_text(yaml.safe_dump(about))
-    workspace.commit()
+    use_random_yamnet(workspace, folder)
     for i, (name, frequency) in enumerate({"doorbell": 700, "kettle": 2500}.items()):
         for j in range(6):
             write_tone(workspace.root / f"recordings/{name}/{j}.wav", frequency, 1.0 + 0.1 * j, seed=10 * i + j)
@@ -170,3 +150,22 @@ def test_the_page_is_followed_command_by_command(followed):
     assert "doorbell" in next(text for command, text in said.items() if ".predict " in command)
     assert "kettle" in next(text for command, text in said.items() if "my-sounds.onnx" in command)
     assert not workspace.run("git", "status", "--porcelain", "--untracked-files=no")  # the workspace is as it was
+
+
+@pytest.mark.slow
+def test_plain_dvc_gives_the_same_model_byte_for_byte(followed, monkeypatch):
+    """The command that learn prints, run again in all stages and under another name."""
+    workspace, said = followed
+    text = next(text for command, text in said.items() if ".learn " in command)
+    command = next(line for line in text.splitlines() if line.startswith("dvc exp run "))
+    again = command.replace("--name my-sounds ", "--name again --force ")
+    assert "--name again --force" in again
+    workspace.run("bash", "-c", again)
+
+    monkeypatch.chdir(workspace.root)
+
+    def hash_of(name):
+        stage = yaml.safe_load(read_revision(name, Path("dvc.lock")))["stages"]["train"]
+        return next(out["md5"] for out in stage["outs"] if out["path"] == "data/models")
+
+    assert hash_of("again") == hash_of("my-sounds")

@@ -27,10 +27,11 @@ from docs.draw_listen import BROWSER, DRIVER, open_browser, serve
 from docs.draw_predict import DURATION_S, FOLD, place_clips
 from docs.draw_predict import SR as STREET_SR
 from helpers.listen_program import running
+from helpers.random_weights import use_random_yamnet
 from helpers.repository import ROOT
 from helpers.tone_model import scene, tone_model
 from helpers.tones import TONES_HZ
-from helpers.workspace import Workspace
+from helpers.workspace import Clone, Workspace, write_tone
 from stages.lib.inference.detect import detect
 
 pytestmark = [
@@ -661,3 +662,39 @@ def test_every_view_is_accessible_and_fits(tones, tmp_path, width, dark):
             page.view(view)
             assert page.faults() == [], view
             assert page.script("return document.documentElement.scrollWidth") <= width, view
+
+
+def test_sounds_are_recorded_learnt_and_captioned(finished, tmp_path, monkeypatch):
+    """From three sounds that no model knows to captions of them, on the page alone; the weights are random."""
+    workspace = Clone(finished, tmp_path / "workspace")
+    use_random_yamnet(workspace, tmp_path)
+    monkeypatch.chdir(workspace.root)
+    sounds = {"doorbell": 700, "kettle": 2500, "whistle": 5500}
+    for i, (name, frequency) in enumerate(sounds.items()):
+        write_tone(tmp_path / f"{name}.wav", frequency, 8.0, seed=i)
+    y = [soundfile.read(tmp_path / f"{name}.wav")[0] for name in sounds]
+    quiet = 0.001 * np.random.default_rng(9).standard_normal(8000 * 4)
+    soundfile.write(tmp_path / "street.wav", np.concatenate([part for of in y for part in (quiet, of[:32000])]), 8000)
+    with serve("--recordings", "recordings") as address:
+        for name in sounds:
+            with open_browser(tmp_path / f"{name}.wav", 1280, 800) as browser:
+                page = Page(browser, address)
+                browser.get(f"{address}#teach")
+                page.wait(lambda page=page: page.find("#take-name")[0].is_displayed())
+                for n in range(1, 6):
+                    page.record(name, 1.2 + 0.3 * n)  # or takes of this microphone may be the same
+                    page.find("#keep")[0].click()
+                    page.wait(lambda page=page, name=name, n=n: re.search(rf"{name}\s*{n} record", page.text("takes")))
+        with open_browser(tmp_path / "street.wav", 1280, 800) as browser:
+            page = Page(browser, address)
+            browser.get(f"{address}#teach")
+            page.wait(lambda: page.find("#learn")[0].is_displayed())
+            page.find("#learn")[0].click()
+            page.wait(lambda: page.text("learn-state") == "Learning")
+            page.wait(lambda: page.text("learn-state") != "Learning", 600)
+            assert page.text("learn-state").startswith("Learnt."), page.text("learn-log")
+            result = page.text("learn-result")
+            assert "in all: 15 of 15 recordings recognised" in result
+            page.view("live")
+            page.listen()
+            page.wait(lambda: set(sounds) <= {entry.text for entry in page.find("#history .name")}, 120)
