@@ -6,6 +6,10 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+import stages  # noqa: F401 - before NumPy, whose functions it chooses
+
+# isort: split
+
 import numpy as np
 import pandas as pd
 import pytest

@@ -164,7 +164,8 @@ def test_lib_imports_in_one_direction_and_neither_stages_nor_commands():
 
 
 def test_packages_hold_a_docstring_and_nothing_else():
-    for path in {*(ROOT / "stages").rglob("__init__.py")} - {PUBLIC}:
+    chooses_functions = ROOT / "stages/__init__.py"  # before all else, see test_processors.py
+    for path in {*(ROOT / "stages").rglob("__init__.py")} - {PUBLIC, chooses_functions}:
         body = ast.parse(path.read_text()).body
         assert len(body) == 1, f"{path}: code in it would be a dep of whatever imports the package"
         assert ast.get_docstring(ast.parse(path.read_text())), path
