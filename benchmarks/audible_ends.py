@@ -9,17 +9,19 @@ place the others, so the share of events with two such ends bounds the recall wi
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.soundscapes import compose
 from stages.evaluate.scores import EvaluateParams
 from stages.lib.audio import load_mono
 from stages.lib.core.params import load_params
 from stages.lib.features.store import open_features
 from stages.lib.soundscapes.backgrounds import steady
-from stages.lib.soundscapes.compose import build_soundscapes, trim
+from stages.lib.soundscapes.compose import trim
 
 PARAMS = Path("params.yaml")
 FLOOR_DB = -5.0  # re the power of the background
@@ -31,19 +33,11 @@ def main() -> None:
     """Print the share by class, and that of all."""
     args = parse_args()
     features, params = open_features(args.features), load_params(PARAMS, EvaluateParams)
+    params = replace(params, n_soundscapes=args.soundscapes)
     sr = features.facts["featurize"]["sr"]
     rows = []
     for fold in args.folds:
-        for soundscape in build_soundscapes(
-            features.clips([fold]),
-            lambda clip: load_mono(args.raw / "audio" / clip, sr),
-            steady(sr),
-            sr=sr,
-            n=args.soundscapes,
-            duration_s=params.soundscape_s,
-            snr_db=(params.soundscape_snr_db[0], params.soundscape_snr_db[1]),
-            seed=(params.seed, fold),
-        ):
+        for soundscape in compose(features, args.raw, fold, steady(sr), params, sr):
             for event in soundscape.placed:
                 n_samples = round((event.end_s - event.start_s) * sr)
                 y = trim(load_mono(args.raw / "audio" / event.clip, sr))[:n_samples]

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.events import recordings_in
+from benchmarks.soundscapes import compose
 from stages.evaluate.event_scores import count_events, macro_means
 from stages.evaluate.scores import EvaluateParams
 from stages.evaluate.soundscapes import make_backgrounds, to_spans
-from stages.lib.audio import load_mono
 from stages.lib.core.params import load_params
 from stages.lib.core.progress import progress
 from stages.lib.event_tables import Span
@@ -31,7 +31,6 @@ from stages.lib.features.store import Features, open_features
 from stages.lib.inference.events import EventSettings, SoundFinder, named_events
 from stages.lib.inference.runtime import Model, open_model
 from stages.lib.inference.streaming import ScoreGrid, StreamingClassifier
-from stages.lib.soundscapes.compose import build_soundscapes
 from stages.train.recipe import EventParams
 
 PARAMS = Path("params.yaml")
@@ -96,16 +95,7 @@ def score_soundscapes(
     n = len(backgrounds) * params.n_soundscapes
     with progress(total=n, desc=f"soundscapes {model.metadata.name}", unit="soundscapes") as bar:
         for name, background in backgrounds.items():
-            for soundscape in build_soundscapes(
-                features.clips([fold]),
-                lambda clip: load_mono(args.raw / "audio" / clip, sr),
-                background,
-                sr=sr,
-                n=params.n_soundscapes,
-                duration_s=params.soundscape_s,
-                snr_db=(params.soundscape_snr_db[0], params.soundscape_snr_db[1]),
-                seed=(params.seed, fold),
-            ):
+            for soundscape in compose(features, args.raw, fold, background, params, sr):
                 classifier = StreamingClassifier(model, sr)
                 rows = [classifier.push(soundscape.y[:, np.newaxis]), classifier.finish()]
                 reference = to_spans(soundscape.placed)

@@ -7,9 +7,11 @@ import sys
 from helpers.repository import ROOT
 
 PROGRAM = """
+import os
 import sys
 import stages
 assert "numpy" not in sys.modules
+assert os.environ["NPY_DISABLE_CPU_FEATURES"] == "X86_V4"  # where the processor has none, the test sees this alone
 from numpy._core._multiarray_umath import __cpu_features__ as features
 print(features.get("X86_V4", False))
 """
