@@ -5,9 +5,10 @@
 
 The network of the model stays as it is; what head it has is left out, and one is trained for each seed as
 `stages.train` does, on soundscapes of clips of the model's training folds. All are scored on the soundscapes that
-`evaluate` makes, of clips of the test fold: F1 of events within 0.5 s at both ends, over each background; where
-two classes sound at once, the share of the seconds of both that is found; and events that name a class an hour, in
-noise and in recordings of no class. Choose on `--fold validation`.
+`evaluate` makes, of clips of the test fold: F1 of events within 0.5 s at both ends, over each background, and which
+share of the events is found so, of those that sound alone and of those that overlap with another; where two classes
+sound at once, the share of the seconds of both that is found; and events that name a class an hour, in noise and in
+recordings of no class. Choose on `--fold validation`.
 """
 
 import argparse
@@ -18,9 +19,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from stages.evaluate.event_scores import summarise_backgrounds
+from stages.evaluate.event_scores import COLLAR_S, summarise_backgrounds
 from stages.evaluate.recordings import find_recordings
 from stages.evaluate.scores import EvaluateParams
 from stages.evaluate.soundscapes import detect_in_soundscapes, make_backgrounds
@@ -100,12 +102,31 @@ def score(
         for column in ("event_f1", "intersection_f1", "overlap_recall")
         for name in table.index
     }
+    for background, events in found.events.groupby("background", sort=False):
+        alone, in_pairs = recall_alone_and_in_pairs(events)
+        scores |= {f"{background} recall alone": alone, f"{background} recall in pairs": in_pairs}
     unknown = detect_unknown(model, args.unknown, recordings_in(args.unknown), params.seed)
     per_hour = unknown.groupby("kind")[["n_named", "duration_s"]].sum()
     live = detect(looks_ahead=False)
     of_live = summarise_backgrounds({fold: live.counts}, {fold: live.overlaps}).set_index("background")["event_f1"]
     scores |= of_live.add_suffix(" event_f1 live").to_dict()
     return scores | (3600 * per_hour["n_named"] / per_hour["duration_s"]).add_suffix(" false events an hour").to_dict()
+
+
+def recall_alone_and_in_pairs(events: pd.DataFrame) -> tuple[float, float]:
+    """Which share of the reference events has an estimated one of its class within the collar at both ends: of those
+    that no other overlaps, and of the rest. `events` has the columns of `SoundscapeDetections.events`.
+    """
+    found: dict[bool, list[bool]] = {False: [], True: []}  # by whether another overlaps
+    for _, group in events.groupby("soundscape"):
+        reference, estimated = (group[group["kind"] == kind] for kind in ("reference", "estimated"))
+        for event in reference.to_dict("records"):
+            sounds_then = (reference["start_s"] < event["end_s"]) & (reference["end_s"] > event["start_s"])
+            is_near = (
+                (estimated[["start_s", "end_s"]] - [event["start_s"], event["end_s"]]).abs().le(COLLAR_S).all(axis=1)
+            )
+            found[int(sounds_then.sum()) > 1].append(bool((is_near & (estimated["class"] == event["class"])).any()))
+    return float(np.mean(found[False])), float(np.mean(found[True]))
 
 
 def recordings_in(folder: Path | None) -> Sequence[Path]:
