@@ -54,9 +54,17 @@ SETTINGS = {
         "learning rate 0.001": ["train.learning_rate=0.001"],
         "25 epochs": ["train.epochs=25"],
     },
+    "recordings": {
+        RECIPE: [],
+        "no variants": ["featurize.stretch=[]", "featurize.pitch=[]"],
+        "no variants, 50 epochs of segments of 2 s": [
+            "featurize.stretch=[]", "featurize.pitch=[]", "segment.duration_s=2.0", "segment.overlap_s=1.0",
+            "train.epochs=50",
+        ],
+    },
 }  # fmt: skip
 # By recipe, what was chosen and what it is to be better than; the test folds choose nothing.
-TESTED = {"default": (RECIPE, "dcase2016"), "pretrained": (RECIPE,)}
+TESTED = {"default": (RECIPE, "dcase2016"), "pretrained": (RECIPE,), "recordings": (RECIPE,)}
 BEGIN, END = "<!-- table {}: begin -->", "<!-- table {}: end -->"  # by recipe; what lies between is made by this script
 METRICS = {"train": "metrics/train.json", "evaluate": "metrics/evaluate.json"}  # of the stage that is run
 

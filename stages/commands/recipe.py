@@ -8,7 +8,6 @@ blanks stay as they are. `--set-param` changes nothing and prints the options th
 """
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +46,8 @@ def main(argv: list[str] | None = None) -> None:
         raise ParamsError(f"{path}: {', '.join(unknown)}: no such key in {args.params}; correct the recipe")
     changed = {key: new for key, new in recipe.items() if new.value != present[key].value}
     if args.set_param:
-        print(" ".join(shlex.join(["-S", f"{key}={new.text}"]) for key, new in changed.items()))
+        # Without quotes, since a shell takes those that it gets from $(...) for a part of the value.
+        print(" ".join(f"-S {key}={new.text}" for key, new in changed.items()))
         return
     for key in sorted(changed, key=lambda key: present[key].start, reverse=True):  # from the end: positions stay right
         text = text[: present[key].start] + changed[key].text + text[present[key].end :]
