@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.soundscapes import compose
 from stages.evaluate.scores import EvaluateParams
+from stages.evaluate.soundscapes import compose
 from stages.lib.audio import load_mono
 from stages.lib.core.params import load_params
 from stages.lib.features.store import open_features
@@ -36,11 +36,15 @@ def main() -> None:
     params = replace(params, n_soundscapes=args.soundscapes)
     sr = features.facts["featurize"]["sr"]
     rows = []
+
+    def load(clip: str) -> np.ndarray:
+        return load_mono(args.raw / "audio" / clip, sr)
+
     for fold in args.folds:
-        for soundscape in compose(features, args.raw, fold, steady(sr), params, sr):
+        for soundscape in compose(features.clips([fold]), load, fold, steady(sr), params, sr):
             for event in soundscape.placed:
                 n_samples = round((event.end_s - event.start_s) * sr)
-                y = trim(load_mono(args.raw / "audio" / event.clip, sr))[:n_samples]
+                y = trim(load(event.clip))[:n_samples]
                 rows.append((event.label, *audible_ends(y, event.snr_db, sr)))
     table = pd.DataFrame(rows, columns=["class", "start", "end"]).assign(both=lambda t: t["start"] & t["end"])
     print(table.groupby("class").mean().assign(events=table.groupby("class").size()).round(2).to_string())

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.events import recordings_in
-from benchmarks.soundscapes import compose
 from stages.evaluate.event_scores import count_events, macro_means
 from stages.evaluate.scores import EvaluateParams
-from stages.evaluate.soundscapes import make_backgrounds, to_spans
+from stages.evaluate.soundscapes import compose, make_backgrounds, to_spans
+from stages.lib.audio import load_mono
 from stages.lib.core.params import load_params
 from stages.lib.core.progress import progress
 from stages.lib.event_tables import Span
@@ -91,11 +91,16 @@ def score_soundscapes(
     """What a model gives of the soundscapes of a fold."""
     sr = model.metadata.featurize.sr
     backgrounds = make_backgrounds(sr, recordings_in(args.backgrounds))
+    clips = features.clips([fold])
     scored = []
+
+    def load(clip: str) -> np.ndarray:
+        return load_mono(args.raw / "audio" / clip, sr)
+
     n = len(backgrounds) * params.n_soundscapes
     with progress(total=n, desc=f"soundscapes {model.metadata.name}", unit="soundscapes") as bar:
         for name, background in backgrounds.items():
-            for soundscape in compose(features, args.raw, fold, background, params, sr):
+            for soundscape in compose(clips, load, fold, background, params, sr):
                 classifier = StreamingClassifier(model, sr)
                 rows = [classifier.push(soundscape.y[:, np.newaxis]), classifier.finish()]
                 reference = to_spans(soundscape.placed)

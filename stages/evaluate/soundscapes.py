@@ -9,7 +9,7 @@ Over each kind of background the same clips come in the same order; a third of t
 overlap, see `stages.lib.soundscapes.compose`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -100,16 +100,7 @@ def detect_in_soundscapes(
     with progress(total=n, desc=f"soundscapes {metadata.name}", unit="soundscapes") as bar:
         for name, background in backgrounds.items() if params.n_soundscapes else ():
             detected = []
-            for soundscape in build_soundscapes(
-                clips,
-                load,
-                background,
-                sr=metadata.featurize.sr,
-                n=params.n_soundscapes,
-                duration_s=params.soundscape_s,
-                snr_db=(params.soundscape_snr_db[0], params.soundscape_snr_db[1]),
-                seed=(params.seed, fold),
-            ):
+            for soundscape in compose(clips, load, fold, background, params, metadata.featurize.sr):
                 events = detect(soundscape.y, model, sr=metadata.featurize.sr, looks_ahead=looks_ahead)
                 detected.append((soundscape.placed, events))
                 if example is None:
@@ -122,6 +113,27 @@ def detect_in_soundscapes(
             tables.append(list_events(fold, name, detected))
     events = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=SOUNDSCAPE_COLUMNS)
     return SoundscapeDetections(events, counts, overlaps, example)
+
+
+def compose(
+    clips: pd.DataFrame,
+    load: Callable[[str], np.ndarray],
+    fold: int,
+    background: Background,
+    params: EvaluateParams,
+    sr: int,
+) -> Iterator[Soundscape]:
+    """The soundscapes of the `clips` of a fold over one background, at `sr` Hz; see `detect_in_soundscapes`."""
+    return build_soundscapes(
+        clips,
+        load,
+        background,
+        sr=sr,
+        n=params.n_soundscapes,
+        duration_s=params.soundscape_s,
+        snr_db=(params.soundscape_snr_db[0], params.soundscape_snr_db[1]),
+        seed=(params.seed, fold),
+    )
 
 
 def list_events(
