@@ -7,6 +7,10 @@ out  --raw      audio/<clip>   the recordings, unchanged byte for byte, or what 
                 clips.csv      one row per clip: clip, class, class_id, fold, source, salience, start_s, end_s (in the
                                original recording); the values as the dataset has them, tidied only where that is
                                certain (validate checks them), '' where unknown
+                recordings/<recording>, recordings.csv
+                               where rows with a start and an end cut recordings into clips: those recordings whole, as
+                               far as all of their rows have both, and one row per event in them: recording, start_s,
+                               end_s, class, clip (that was cut out). Neither is there without such recordings
                 dataset.json   name, title, synthetic, licence, citation, address; classes in the order of their ids,
                                class_ids, folds: as declared; sources: where they come from; unused_columns,
                                n_files_without_row
@@ -40,7 +44,9 @@ def main(argv: list[str] | None = None) -> None:
     with atomic_directory(args.raw) as raw, obtain(path, source, raw / "unpacked") as place:
         listing = list_clips(place, source, params)
         failed = cut_spans(listing.spans, raw / "audio")
-        failed += place_audio(listing.files, raw / "audio", move=raw in place.parents)
+        is_unpacked = raw in place.parents
+        failed += place_audio(listing.files, raw / "audio", move=is_unpacked)
+        failed += place_audio(listing.recordings, raw / "recordings", move=is_unpacked)
         write_listing(raw, source, listing, params.esc10)
     print("\n".join(class_lines(listing, args.raw / "audio")))
     print("\n".join(closing_lines(source, listing, failed, args.raw / "audio")))

@@ -12,7 +12,7 @@ import pandas as pd
 from stages.fetch.messages import count
 from stages.fetch.recordings import is_audio, unused_files
 from stages.fetch.sources import Source
-from stages.fetch.spans import Span
+from stages.fetch.spans import LABEL_COLUMNS, Span
 from stages.lib.core.errors import SourceError
 
 
@@ -23,6 +23,7 @@ class Listing:
     clips: one row per clip, columns `CLIP_COLUMNS`, all text ('' where unknown).
     files: clip -> path of its recording; a clip without one is missing here. `files_without_row` are in it too.
     spans: clip -> the part of a recording that it is to be cut from.
+    labels: of the recordings that are kept whole besides, see `stages.fetch.spans.list_labels`.
     classes, class_ids: the declared names in the order of their ids, and the ids (None where the dataset has none).
     folds: the declared numbers, sorted.
     files_without_row: recordings that no row names, sorted.
@@ -41,6 +42,13 @@ class Listing:
     unused_columns: list[str]
     notes: list[str]
     spans: Mapping[str, Span] = field(default_factory=dict)
+    labels: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LABEL_COLUMNS))
+
+    @property
+    def recordings(self) -> dict[str, Path]:
+        """The recordings that are kept whole, by their paths in the dataset."""
+        names = self.labels.drop_duplicates("recording")
+        return {name: self.spans[clip].path for name, clip in zip(names["recording"], names["clip"], strict=True)}
 
 
 def match_paths(clips: pd.DataFrame, found: Mapping[str, Path]) -> list[str]:
@@ -82,6 +90,7 @@ def build_listing(
     unused_columns: list[str],
     notes: Sequence[str],
     spans: Mapping[str, Span] | None = None,
+    labels: pd.DataFrame | None = None,
     other_files: Iterable[str] = (),
 ) -> Listing:
     """Match rows and files: recordings without a row are listed, other files without a row are noted.
@@ -110,6 +119,7 @@ def build_listing(
         unused_columns=unused_columns,
         notes=[*notes, *unused],
         spans=spans,
+        labels=pd.DataFrame(columns=LABEL_COLUMNS) if labels is None else labels,
     )
 
 

@@ -101,14 +101,17 @@ def _unpack(archive: Path, place: Path, source: Source) -> None:
 def place_audio(files: dict[str, Path], audio: Path, move: bool) -> list[str]:
     """Move or copy each recording to `audio`/<clip>; returns those that failed, each with the reason.
 
-    Copied, never linked: DVC write-protects what it caches, and that must not be the user's own file.
+    Copied, never linked: DVC write-protects what it caches, and that must not be the user's own file. Without `files`
+    there is no folder either.
     """
+    if not files:
+        return []
     audio.mkdir(exist_ok=True)
     if not move:
         n_bytes = sum(os.path.getsize(path) for path in files.values() if os.path.isfile(path))
         check_space(audio, n_bytes, "copying the recordings")
     failed = []
-    for clip, path in progress(files.items(), total=len(files), desc="moving" if move else "copying", unit="clips"):
+    for clip, path in progress(files.items(), total=len(files), desc="moving" if move else "copying", unit="files"):
         target = audio / clip
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from stages.fetch.listing import Listing, build_listing, locate, match_paths
 from stages.fetch.messages import also, count, some
 from stages.fetch.recordings import find_files, is_audio
 from stages.fetch.sources import FetchParams, Source
-from stages.fetch.spans import plan_spans
+from stages.fetch.spans import list_labels, plan_spans
 from stages.fetch.tables import CLIP_COLUMNS, Table, read_table
 from stages.lib.core.errors import SourceError
 from stages.lib.tables import COLUMNS
@@ -40,7 +40,10 @@ def list_own_recordings(place: Path, source: Source, params: FetchParams) -> Lis
         found.pop(path.name, None)
     sources, more = _fill_sources(clips, params.source_from, in_class_folders=table is None)
     notes += more
-    clips, spans, more = plan_spans(clips, locate(clips, found))
+    recordings, files = clips["clip"], locate(clips, found)
+    clips, spans, more = plan_spans(clips, files)
+    notes += more
+    labels, more = list_labels(recordings, clips, files, spans)
     notes += more
     check_classes(sorted(set(clips["class"]) - {""}))
     _check_number_of_classes(clips, top, notes)
@@ -53,6 +56,7 @@ def list_own_recordings(place: Path, source: Source, params: FetchParams) -> Lis
         unused_columns=table.unused_columns if table else [],
         notes=notes,
         spans=spans,
+        labels=labels,
         other_files=other_files,
     )
 

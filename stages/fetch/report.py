@@ -17,8 +17,10 @@ from stages.lib.core.progress import progress
 
 
 def write_listing(raw: Path, source: Source, listing: Listing, esc10: bool) -> None:
-    """Write clips.csv, dataset.json and, where the licence is known, LICENCE.txt."""
+    """Write clips.csv, dataset.json and, where there is something in them, recordings.csv and LICENCE.txt."""
     write_csv(raw / "clips.csv", listing.clips)
+    if len(listing.labels):
+        write_csv(raw / "recordings.csv", listing.labels)
     write_json(raw / "dataset.json", describe(source, listing, esc10))
     if source.licence:
         (raw / "LICENCE.txt").write_text(licence_text(source) + "\n", encoding="utf-8", newline="\n")

@@ -7,6 +7,9 @@ float WAV for any other. In clips.csv the clip keeps its start and end in the re
 do, and the recording is its source unless the table says otherwise. Spans may overlap and have different labels.
 
 A file whose only row has a span as long as the file was cut already: it stays as it is.
+
+A recording all of whose rows have a span is kept whole besides, with its labels: evaluate compares them with the events
+that a model detects in it. One with another row is not: a sound that is somewhere in it would count as false.
 """
 
 import re
@@ -19,7 +22,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from stages.fetch.messages import count
+from stages.fetch.messages import count, some
 from stages.fetch.recordings import header_seconds
 from stages.fetch.wav import clear_peak_time
 from stages.lib.audio import open_audio
@@ -28,6 +31,7 @@ from stages.lib.core.files import check_space
 from stages.lib.core.parallel import parallel_map
 from stages.lib.core.progress import progress
 
+LABEL_COLUMNS = ["recording", "start_s", "end_s", "class", "clip"]
 TOLERANCE_S = 0.05  # between the length of a file and that of its span; codecs pad by some 0.03
 # Bits of the samples that each coding of libsndfile decodes to, where fewer than those of float32.
 BITS = {"PCM_S8": 16, "PCM_U8": 16, "PCM_16": 16, "ULAW": 16, "ALAW": 16, "PCM_24": 24}
@@ -97,6 +101,42 @@ def plan_spans(clips: pd.DataFrame, files: Mapping[str, Path]) -> tuple[pd.DataF
     if n_cut_already:
         notes.append(f"{count(n_cut_already, 'file')} as long as the span of the only row: taken as cut already")
     return clips.assign(clip=names), spans, notes
+
+
+def list_labels(
+    recordings: pd.Series, clips: pd.DataFrame, files: Mapping[str, Path], spans: Mapping[str, Span]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The labels of the recordings all of whose rows have a span, and notes.
+
+    `recordings` has the path of the recording of each row of `clips`, and `files` the files of these paths; `clips` and
+    `spans` are those of `plan_spans`. Returns one row per clip that is cut, columns `LABEL_COLUMNS`, in the order of
+    `clips`, with times in seconds.
+    """
+    cut = {span.path for span in spans.values()}
+    rows: dict[str, tuple[str, float, float, str, str]] = {}  # by clip: a row that is there twice is one event
+    name_of: dict[Path, str] = {}  # the accents of one path may be written in two ways
+    incomplete = set()
+    for recording, clip, label in zip(recordings, clips["clip"], clips["class"], strict=True):
+        path = files.get(recording)
+        if path is None or path not in cut:
+            continue
+        name = name_of.setdefault(path, recording)
+        if span := spans.get(clip):
+            rows[clip] = (name, span.start_s, span.end_s, label, clip)
+        else:
+            incomplete.add(name)
+    labels = pd.DataFrame(rows.values(), columns=LABEL_COLUMNS)
+    labels = labels[~labels["recording"].isin(incomplete)].reset_index(drop=True)
+    notes = []
+    if len(labels):
+        n = labels["recording"].nunique()
+        notes.append(f"{count(n, 'recording')} kept whole besides: evaluate compares events with the labels")
+    if incomplete:
+        notes.append(
+            f"{count(len(incomplete), 'recording')} with other rows too, without a start and an end in seconds: "
+            f"evaluate cannot compare events with the labels: {some(sorted(incomplete))}"
+        )
+    return labels, notes
 
 
 def _seconds(text: str) -> float:

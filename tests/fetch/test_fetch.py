@@ -112,6 +112,52 @@ def test_a_table_may_be_the_source(tmp_path: Path, name: str, separator: str) ->
     assert pd.read_csv(raw / "clips.csv")["clip"].tolist() == files
 
 
+def strongly_labelled(folder: Path) -> Path:
+    """Recordings with parts; of b.wav one label is of no part, and c.wav is a clip."""
+    folder.mkdir()
+    for n, name in enumerate("abc"):
+        soundfile.write(folder / f"{name}.wav", np.random.default_rng(n).uniform(-1, 1, 16000), 8000)
+    rows = ["a.wav,dog,0.25,0.5,1", "a.wav,cat,1,1.5,1", "b.wav,dog,1,1.5,2", "b.wav,cat,,,2", "c.wav,cat,,,2"]
+    (folder / "clips.csv").write_text("\n".join(["path,class,start,end,fold", *rows]))
+    return folder
+
+
+def test_recordings_with_strong_labels_are_kept_whole(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    source = strongly_labelled(tmp_path / "in")
+    before = content(source)
+    raw = run_fetch(tmp_path / "1", source, "folder")
+    assert content(source) == before
+    assert sorted(os.listdir(raw)) == ["audio", "clips.csv", "dataset.json", "recordings", "recordings.csv"]
+    assert content(raw / "recordings") == {"a.wav": before["a.wav"]}
+    assert (raw / "recordings/a.wav").stat().st_nlink == 1
+    assert (raw / "recordings.csv").read_text().splitlines() == [
+        "recording,start_s,end_s,class,clip",
+        "a.wav,0.25,0.5,dog,a.wav_0.250-0.500.wav",
+        "a.wav,1.0,1.5,cat,a.wav_1.000-1.500.wav",
+    ]
+    out = capsys.readouterr().out
+    assert "note: 1 recording kept whole besides: evaluate compares events with the labels\n" in out
+    assert "note: 1 recording with other rows too, without a start and an end in seconds: evaluate cannot" in out
+
+    archive = tmp_path / "in.tgz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(source, ".")
+    assert content(run_fetch(tmp_path / "2", archive, "folder")) == content(raw)
+
+    assert run_validate(tmp_path / "1", raw).empty  # the recordings are no files without a row
+
+
+def run_validate(tmp_path: Path, raw: Path) -> pd.DataFrame:
+    """Run the stage, whatever share is rejected; returns the findings."""
+    paths = {name: tmp_path / name for name in ("accepted", "rejected", "metrics", "plots", "docs")}
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())["validate"]
+    params |= {"max_rejected_share": 1.0, "max_rejected_share_per_class": 1.0}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"validate": params}))
+    arguments = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
+    validate.main(["--params", str(tmp_path / "params.yaml"), "--raw", str(raw), *arguments])
+    return pd.read_csv(tmp_path / "plots/findings.csv")
+
+
 def test_files_are_copies_that_may_be_written_and_deleted(tmp_path: Path) -> None:
     source = urbansound8k(tmp_path / "in")
     for path in source.rglob("*"):
@@ -382,13 +428,8 @@ def test_every_recording_of_an_untidy_folder_is_accepted_or_rejected(tmp_path: P
     (folder / "Dog bark/notes.txt").write_text("not a recording")
     raw = run_fetch(tmp_path, folder, "folder", source_from="folder")
 
-    paths = {name: tmp_path / name for name in ("accepted", "rejected", "metrics", "plots", "docs")}
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())["validate"]
-    params |= {"max_rejected_share": 1.0, "max_rejected_share_per_class": 1.0}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"validate": params}))
-    arguments = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
-    validate.main(["--params", str(tmp_path / "params.yaml"), "--raw", str(raw), *arguments])
-    accepted, rejected = (pd.read_csv(paths[name])["clip"].tolist() for name in ("accepted", "rejected"))
+    run_validate(tmp_path, raw)
+    accepted, rejected = (pd.read_csv(tmp_path / name)["clip"].tolist() for name in ("accepted", "rejected"))
     assert sorted(accepted) == sorted(names)
     assert sorted(rejected) == sorted(broken)
 

@@ -9,7 +9,7 @@ import soundfile
 
 from helpers.datasets import list_dataset
 from stages.fetch.listing import Listing
-from stages.fetch.spans import BITS, Span, cut_spans
+from stages.fetch.spans import BITS, LABEL_COLUMNS, Span, cut_spans
 from stages.lib.audio import read_audio
 from stages.lib.core.errors import SourceError
 
@@ -58,6 +58,46 @@ def test_rows_of_one_recording_become_clips_of_their_own(tmp_path: Path) -> None
     assert listing.files == {"b.wav": tmp_path / "b.wav"}
     assert listing.files_without_row == []
     assert "4 rows with a start and an end: 3 clips cut out of 1 recording" in listing.notes
+
+
+def test_recordings_all_of_whose_rows_have_a_span_keep_their_labels(tmp_path: Path) -> None:
+    for name in ("day 1/a.wav", "b.wav", "c.wav", "cafe\u0301.wav"):
+        record(tmp_path / name)
+    listing = list_table(
+        tmp_path,
+        "day 1/a.wav,dog,0.5,1.25,1",
+        "day 1/a.wav,cat,1,2.0004,1",
+        "day 1/a.wav,dog,0.5,1.25,1",  # the first row again
+        "b.wav,cat,1,2,2",
+        "b.wav,dog,,,2",  # somewhere
+        "c.wav,cat,1,2,2",
+        "c.wav,dog,2,x,2",
+        "cafe\u0301.wav,cat,0,1,2",
+        "caf\u00e9.wav,dog,3,4,2",
+        "gone.wav,dog,3,4,2",
+    )
+    assert listing.labels.to_numpy().tolist() == [
+        ["day 1/a.wav", 0.5, 1.25, "dog", "day 1/a.wav_0.500-1.250.wav"],
+        ["day 1/a.wav", 1.0, 2.0004, "cat", "day 1/a.wav_1.000-2.000.wav"],
+        ["cafe\u0301.wav", 0.0, 1.0, "cat", "cafe\u0301.wav_0.000-1.000.wav"],
+        ["cafe\u0301.wav", 3.0, 4.0, "dog", "caf\u00e9.wav_3.000-4.000.wav"],
+    ]
+    assert listing.labels.columns.tolist() == LABEL_COLUMNS
+    assert listing.recordings == {name: tmp_path / name for name in ("day 1/a.wav", "cafe\u0301.wav")}
+    assert "2 recordings kept whole besides: evaluate compares events with the labels" in listing.notes
+    assert (
+        "2 recordings with other rows too, without a start and an end in seconds: evaluate cannot compare events with "
+        "the labels: b.wav, c.wav"
+    ) in listing.notes
+
+
+def test_files_that_are_clips_already_are_not_kept_twice(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        record(tmp_path / name)
+    listing = list_table(tmp_path, "a.wav,dog,58.0,62.0,1", "b.wav,cat,,,2")
+    assert listing.labels.empty
+    assert listing.recordings == {}
+    assert not any("kept whole" in note or "other rows" in note for note in listing.notes)
 
 
 def test_a_file_that_was_cut_already_stays_as_it_is(tmp_path: Path) -> None:
