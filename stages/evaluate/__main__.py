@@ -3,7 +3,8 @@
 in   `--features`   frames of featurize
      `--models`     `<split>.keras` of train; one without a test fold has nothing to be scored on
      `--raw`        of fetch: `audio/`, for soundscapes and for the misclassified clips that the report plays, and
-                    `dataset.json`, which says where the sources come from
+                    `dataset.json`, which says where the sources come from; `recordings/` and `recordings.csv`, where
+                    it kept recordings with strong labels
      evaluate.unknown (of the parameters)
                     a folder of recordings of no class
      evaluate.backgrounds (of the parameters)
@@ -13,7 +14,7 @@ in   `--features`   frames of featurize
      `--published`  published results, see `stages.evaluate.published`
 out  `--metrics`    the numbers that runs are compared by: `n_clips`, `n_folds` and those of
                     `stages.evaluate.scores.flat_metrics`, `stages.evaluate.event_scores.summarise` and
-                    `stages.evaluate.unknown.summarise_unknown`
+                    `stages.evaluate.unknown.summarise_unknown`; `n_recordings` where some were scored
      `--segments`   `<split>.csv`: clip, start_s and the probability of each class for each segment, from which those
                     of the clips are averaged: what the model predicts where in a clip
      `--plots`      `predictions.csv` (clip, fold, source, salience, duration_s, truth, predicted, the probability of
@@ -25,7 +26,11 @@ out  `--metrics`    the numbers that runs are compared by: `n_clips`, `n_folds` 
                     background, soundscape, kind (`reference` or `estimated`), start_s, end_s, class, clip and snr_db
                     (of a reference event), confidence (of an estimated one), `soundscape_classes.csv` and
                     `soundscape_backgrounds.csv` (see `stages.evaluate.event_scores`). Of sounds of no class:
-                    `unknown.csv`, one row per model and sound, and `unknown_named.csv` (see `stages.evaluate.unknown`)
+                    `unknown.csv`, one row per model and sound, and `unknown_named.csv` (see `stages.evaluate.unknown`).
+                    Only where recordings with strong labels were scored (`stages.evaluate.strong_labels`):
+                    `recordings.csv`, one row per event: fold, recording, kind, start_s, end_s, class, clip (that was
+                    cut out of it for a reference event), confidence (of an estimated one), and
+                    `recordings_classes.csv`, as that of soundscapes
 """
 
 import argparse
@@ -41,6 +46,7 @@ from stages.evaluate.published import read_published
 from stages.evaluate.recordings import find_recordings
 from stages.evaluate.report import ONE_PER_FILE, Run, write_report
 from stages.evaluate.scores import EvaluateParams
+from stages.evaluate.strong_labels import read_strong_labels
 from stages.evaluate.training_plots import read_curves
 from stages.evaluate.unknown import CONFIDENT, METRICS, detect_unknown
 from stages.lib.core.errors import run
@@ -62,15 +68,15 @@ def main(argv: list[str] | None = None) -> None:
     rejected = pd.read_csv(args.rejected, dtype=str, keep_default_na=False)
     others = find_recordings(Path(params.unknown), "evaluate.unknown")
     backgrounds = find_recordings(Path(params.backgrounds), "evaluate.backgrounds")
-    audio = args.raw / "audio"
+    labels = read_strong_labels(args.raw, features.clips(features.folds))
 
     folds, unknown = [], []
     for path, metadata in models:
         model = open_model(path)
         unknown.append(detect_unknown(model, Path(params.unknown), others, params.seed))
         if metadata.split.test is not None:
-            folds.append(predict_fold(model, metadata.split.test, features, audio, backgrounds, params))
-    evaluation = evaluate(folds, unknown, features.classes, params)
+            folds.append(predict_fold(model, metadata.split.test, features, args.raw, backgrounds, labels, params))
+    evaluation = evaluate(folds, unknown, features.classes, params, labels.left_out)
     described = Run.of(features, sources, [metadata for _, metadata in models], rejected)
 
     write_segments(args.segments, folds)
@@ -78,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
     with atomic_directory(args.plots) as plots:
         write_tables(plots, evaluation)
         draw_pictures(plots, evaluation, curves, described.data["title"])
-        write_report(plots, described, evaluation, audio, published)
+        write_report(plots, described, evaluation, args.raw / "audio", published)
     print(closing_lines(evaluation, described, args.plots))
 
 
@@ -102,13 +108,11 @@ def closing_lines(evaluation: Evaluation, described: Run, plots: Path) -> str:
     if not metrics["n_folds"]:
         return "\n".join([*lines, "evaluate: no model has a test fold, so there is no accuracy to report"])
     if "soundscape_event_f1" in metrics:
-        lines.append(
-            f"evaluate: of {evaluation.soundscape_classes['n_events'].sum()} events in soundscapes of test clips "
-            f"{evaluation.soundscape_classes['intersection_tp'].sum()} are found at least by half "
-            f"(F1 {metrics['soundscape_intersection_f1']:.3f}), "
-            f"{evaluation.soundscape_classes['event_tp'].sum()} with both ends within {COLLAR_S:g} s "
-            f"(F1 {metrics['soundscape_event_f1']:.3f}); by seconds F1 is {metrics['soundscape_segment_f1']:.3f}"
-        )
+        lines.append(event_line("soundscapes of test clips", evaluation.soundscape_classes, metrics, "soundscape"))
+    lines += [f"evaluate: {line}" for line in evaluation.not_scored]
+    if "n_recordings" in metrics:
+        where = f"labelled recordings of the test folds ({metrics['n_recordings']})"
+        lines.append(event_line(where, evaluation.recording_classes, metrics, "recordings"))
     if described.sources == ONE_PER_FILE:
         lines.append(
             "evaluate: each file counts as its own source; where several are parts of one recording, the accuracy "
@@ -120,6 +124,16 @@ def closing_lines(evaluation: Evaluation, described: Run, plots: Path) -> str:
         f"macro F1 {metrics['macro_f1']:.3f}, folds tested: {metrics['n_folds']}"
     )
     return "\n".join(lines)
+
+
+def event_line(where: str, classes: pd.DataFrame, metrics: dict[str, float], prefix: str) -> str:
+    """How many events are found, and the scores; `classes` and `prefix` are those of `event_scores.summarise`."""
+    return (
+        f"evaluate: of {classes['n_events'].sum()} events in {where} {classes['intersection_tp'].sum()} are found at "
+        f"least by half (F1 {metrics[f'{prefix}_intersection_f1']:.3f}), {classes['event_tp'].sum()} with both ends "
+        f"within {COLLAR_S:g} s (F1 {metrics[f'{prefix}_event_f1']:.3f}); by seconds F1 is "
+        f"{metrics[f'{prefix}_segment_f1']:.3f}"
+    )
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -101,18 +101,18 @@ def _active_segments(spans: np.ndarray) -> set[int]:
     }
 
 
-def summarise(counts: dict[int, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, float]]:
+def summarise(counts: dict[int, pd.DataFrame], prefix: str) -> tuple[pd.DataFrame, dict[str, float]]:
     """The scores of all folds, from the counts of each, by fold.
 
     Returns a table with one row per class, of all folds together: `class`, `n_events`, the F1 of each of `METHODS` as
     `<method>_f1`, the error rate of events as `event_error_rate`, then the counts; and the numbers
-    `soundscape_<method>_f1`: macro means over the classes of a fold, averaged over the folds. Without a
+    `<prefix>_<method>_f1`: macro means over the classes of a fold, averaged over the folds. Without a
     fold there are no numbers and no rows, without an event no numbers.
     """
     if not counts:
         return pd.DataFrame(columns=CLASS_COLUMNS), {}
     means = macro_means(list(counts.values()))
-    numbers = {f"soundscape_{method}_f1": round(float(means[f"{method}_f1"]), DECIMALS) for method in METHODS}
+    numbers = {f"{prefix}_{method}_f1": round(float(means[f"{method}_f1"]), DECIMALS) for method in METHODS}
     if means.isna().any():  # noise alone: no clip could be placed
         numbers = {}
     return score_classes(sum(counts.values())), numbers

@@ -1,4 +1,4 @@
-"""What the model of a test fold predicts: of the clips of that fold, and of soundscapes composed of them."""
+"""What the model of a test fold predicts: of its clips, of soundscapes composed of them, of labelled recordings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import pandas as pd
 
 from stages.evaluate.scores import DECIMALS, EvaluateParams, probability_column
 from stages.evaluate.soundscapes import SoundscapeDetections, detect_in_soundscapes, make_backgrounds
+from stages.evaluate.strong_labels import RecordingDetections, StrongLabels, detect_in_recordings
 from stages.lib.audio import load_mono
 from stages.lib.core.errors import ModelError
 from stages.lib.core.progress import progress
@@ -36,6 +37,7 @@ class FoldPredictions:
     segments: pd.DataFrame
     clips: pd.DataFrame
     soundscapes: SoundscapeDetections
+    recordings: RecordingDetections
 
 
 def find_models(folder: Path, features: Features) -> list[tuple[Path, ModelMetadata]]:
@@ -62,20 +64,29 @@ def find_models(folder: Path, features: Features) -> list[tuple[Path, ModelMetad
 
 
 def predict_fold(
-    model: Model, fold: int, features: Features, audio: Path, recordings: Sequence[Path], params: EvaluateParams
+    model: Model,
+    fold: int,
+    features: Features,
+    raw: Path,
+    backgrounds: Sequence[Path],
+    labels: StrongLabels,
+    params: EvaluateParams,
 ) -> FoldPredictions:
-    """Apply a model to the clips of its test fold, and to soundscapes of them, also over `recordings`."""
+    """Apply a model to the clips of its test fold, to soundscapes of them, also over the recordings `backgrounds`, and
+    to the recordings of the fold that have `labels`; `raw` is what fetch wrote.
+    """
     segments, clips = predict_clips(model, fold, features)
     sr = model.metadata.featurize.sr
     soundscapes = detect_in_soundscapes(
         model,
         fold,
         features.clips([fold]),
-        lambda clip: load_mono(audio / clip, sr),
-        make_backgrounds(sr, recordings),
+        lambda clip: load_mono(raw / "audio" / clip, sr),
+        make_backgrounds(sr, backgrounds),
         params,
     )
-    return FoldPredictions(model.metadata.name, fold, segments, clips, soundscapes)
+    recordings = detect_in_recordings(model, fold, labels.events, raw / "recordings")
+    return FoldPredictions(model.metadata.name, fold, segments, clips, soundscapes, recordings)
 
 
 def predict_clips(model: Model, fold: int, features: Features) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -45,12 +45,12 @@ MEANINGS = {
     "calibration_error": ("calibration error", "gap between confidence and accuracy; less is better"),
 }
 EVENT_MEANINGS = {
-    "soundscape_event_f1": (
+    "event": (
         "event F1",
         f"an event is found where its start and its end are detected within {COLLAR_S * 1000:g} ms",
     ),
-    "soundscape_intersection_f1": ("event F1 by intersection", "an event is found where half of it is detected"),
-    "soundscape_segment_f1": (
+    "intersection": ("event F1 by intersection", "an event is found where half of it is detected"),
+    "segment": (
         f"segment-based F1 ({SEGMENT_S:g} s)",
         "which classes are active in each second, whatever event they belong to",
     ),
@@ -144,11 +144,11 @@ def render_report(
         ],
         confusions=[row | {"share": f"{row['share']:.0%}"} for row in confusions.to_dict("records")],
         rejected=_rejected(run),
-        events=[_event_row(row) for row in evaluation.soundscape_classes.to_dict("records") if row["n_events"]],
-        n_events=int(evaluation.soundscape_classes["n_events"].sum()),
-        event_scores=_event_scores(evaluation.metrics, evaluation.soundscape_classes),
+        soundscapes=_events(evaluation.metrics, "soundscape", evaluation.soundscape_classes),
+        recordings=_events(evaluation.metrics, "recordings", evaluation.recording_classes)
+        | {"n": evaluation.metrics.get("n_recordings", 0), "not_scored": evaluation.not_scored},
         unknown=_unknown(evaluation),
-        soundscape=_data_uri("image/png", soundscape.read_bytes()),
+        soundscape_picture=_data_uri("image/png", soundscape.read_bytes()),
         examples=[_example(row, load) for row in choose_examples(evaluation.misclassifications).to_dict("records")],
         n_misclassified=len(evaluation.misclassifications),
         classes=[_class_row(row) for row in results.classes.to_dict("records")],
@@ -261,17 +261,25 @@ def _rejected(run: Run) -> dict[str, Any]:
     }
 
 
-def _event_scores(metrics: dict[str, float], classes: pd.DataFrame) -> list[dict[str, str]]:
-    """The scores of events with the counts behind them: in segments for the segment-based one, else in events."""
-    rows = []
+def _events(metrics: dict[str, float], prefix: str, classes: pd.DataFrame) -> dict[str, Any]:
+    """How many events there are, the scores, and those of each class.
+
+    `prefix` and `classes` are those of `stages.evaluate.event_scores.summarise`. Each score has the counts behind it:
+    in segments for the segment-based one, else in events.
+    """
+    scores = []
     for method in METHODS:
-        if (key := f"soundscape_{method}_f1") in metrics:
-            name, meaning = EVENT_MEANINGS[key]
+        if (key := f"{prefix}_{method}_f1") in metrics:
+            name, meaning = EVENT_MEANINGS[method]
             tp, fn, fp = (int(classes[f"{method}_{count}"].sum()) for count in ("tp", "fn", "fp"))
             found = f"{tp:,} of {tp + fn:,}"
             value = _number(metrics[key])
-            rows.append({"name": name, "meaning": meaning, "value": value, "found": found, "false": f"{fp:,}"})
-    return rows
+            scores.append({"name": name, "meaning": meaning, "value": value, "found": found, "false": f"{fp:,}"})
+    return {
+        "n_events": int(classes["n_events"].sum()),
+        "scores": scores,
+        "classes": [_event_row(row) for row in classes.to_dict("records") if row["n_events"]],
+    }
 
 
 def _event_row(row: dict[str, Any]) -> dict[str, Any]:

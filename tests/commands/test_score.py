@@ -19,6 +19,7 @@ from stages.evaluate import soundscapes
 from stages.evaluate.event_scores import score_classes
 from stages.lib.core.errors import EarError, ModelError, SourceError
 from stages.lib.event_tables import read_event_table
+from stages.lib.inference.events import Event
 
 TRUTH = "a.wav\t1\t3\tlow\na.wav\t5\t6.5\thigh\n"  # of `scene`
 SETTINGS = ["--step", "0.128"]
@@ -114,7 +115,8 @@ def test_scores_are_those_of_sed_eval(street, tmp_path, monkeypatch, capsys):
     for name in ("b", "c"):
         soundfile.write(street / f"{name}.wav", np.zeros(10 * SR), SR)
     estimated, _ = read_event_table(write(tmp_path / "estimated.tsv", ESTIMATED), tone_model().metadata.classes)
-    monkeypatch.setattr(score, "detect_spans", lambda reference, *_: (estimated[reference.path.name], 10.0))
+    events = {name: [Event(**vars(span), confidence=1.0) for span in spans] for name, spans in estimated.items()}
+    monkeypatch.setattr(score, "detect_events", lambda path, *_: (events[path.name], 10.0))
     run(street, write(tmp_path / "reference.tsv", REFERENCE), "--csv", tmp_path / "scores.csv")
     table = pd.read_csv(tmp_path / "scores.csv").set_index("class")
     assert sorted(table.index) == sorted(SED_EVAL)
@@ -236,7 +238,7 @@ def test_accents_in_names_of_files_may_be_in_either_form(street, tmp_path, capsy
 
 
 def test_wrong_labels_get_a_line_each_before_anything_is_detected(street, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(score, "detect_spans", None)
+    monkeypatch.setattr(score, "detect_events", None)
     table = write(tmp_path / "events.tsv", "a.wav\t1\t3\tcat\na.wav\t3\t2\tlow\nb.wav\t1\t2\tlow\n")
     run(street, table, status=1)
     out, err = capsys.readouterr()

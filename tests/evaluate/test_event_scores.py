@@ -88,7 +88,7 @@ def test_f1_follows_from_the_counts():
 
 
 def test_numbers_are_means_of_folds_and_the_table_is_of_all_together():
-    table, numbers = summarise({1: counts_of([1, 0, 0], [0, 1, 1]), 2: counts_of([1, 1, 0], [0, 0, 5])})
+    table, numbers = summarise({1: counts_of([1, 0, 0], [0, 1, 1]), 2: counts_of([1, 1, 0], [0, 0, 5])}, "soundscape")
     for method in METHODS:
         # fold 1: mean of 1 and 0; fold 2: 2/3, and no horn
         assert numbers[f"soundscape_{method}_f1"] == 0.583333  # (1/2 + 2/3) / 2, as stored
@@ -112,6 +112,6 @@ def test_backgrounds_are_scored_one_by_one():
 
 
 def test_without_a_fold_or_an_event_there_are_no_numbers():
-    table, numbers = summarise({})
+    table, numbers = summarise({}, "soundscape")
     assert (len(table), numbers) == (0, {})
-    assert summarise({1: counts_of([0, 0, 0], [0, 0, 0])})[1] == {}
+    assert summarise({1: counts_of([0, 0, 0], [0, 0, 0])}, "soundscape")[1] == {}

@@ -24,6 +24,7 @@ from stages.evaluate.published import differences, find_protocol, read_published
 from stages.evaluate.report import LISTEN_S, LISTEN_SR, N_EXAMPLES, Run, choose_examples, encode_mp3, render_report
 from stages.evaluate.scores import count_confusions
 from stages.evaluate.soundscapes import SOUNDSCAPE_COLUMNS, SoundscapeDetections
+from stages.evaluate.strong_labels import RECORDING_COLUMNS, RecordingDetections
 from stages.evaluate.unknown import UNKNOWN_COLUMNS
 from stages.lib.core.errors import AudioError, DataError
 from stages.lib.model.calibration import Calibration
@@ -57,8 +58,11 @@ def unknown_sounds(*rows, model="fold_1"):
 UNKNOWN = unknown_sounds(("noise", "white -20 dB", "siren", 0.95), ("noise", "pink -20 dB", "", 0.0))
 
 
-def evaluate_table(predictions, classes=NAMES, counts=None, unknown=None):
-    """The evaluation of a table of clips, each of which is its own segment; `counts` are those of soundscapes."""
+def evaluate_table(predictions, classes=NAMES, counts=None, unknown=None, of_recordings=None, left_out=()):
+    """The evaluation of a table of clips, each of which is its own segment.
+
+    `counts` are those of soundscapes, `of_recordings` those of a recording of each fold.
+    """
     folds = [
         FoldPredictions(
             name=f"fold_{fold}",
@@ -71,10 +75,15 @@ def evaluate_table(predictions, classes=NAMES, counts=None, unknown=None):
                 {} if counts is None else {"steady": (0.0, 0.0)},
                 None,
             ),
+            recordings=RecordingDetections(
+                pd.DataFrame({"recording": [f"{fold}.wav"]}, columns=RECORDING_COLUMNS),
+                of_recordings,
+                [],
+            ),
         )
         for fold, rows in predictions.groupby("fold")
     ]
-    return evaluate(folds, [UNKNOWN] if unknown is None else [unknown], classes, PARAMS)
+    return evaluate(folds, [UNKNOWN] if unknown is None else [unknown], classes, PARAMS, left_out)
 
 
 def render(
@@ -88,11 +97,13 @@ def render(
     unknown=None,
     sources="given by the table",
     rejected=(),
+    of_recordings=None,
+    left_out=(),
 ):
     models = models or [model(1), model(2, train=(1,))]
     table = pd.DataFrame(rejected, columns=["clip", "reasons"])
     run = Run(data, sources, classes, len(predictions), [1, 2], models, table)
-    evaluation = evaluate_table(predictions, classes, counts, unknown)
+    evaluation = evaluate_table(predictions, classes, counts, unknown, of_recordings, left_out)
     soundscape = ROOT / "metrics/evaluate/confusion.png"  # any picture will do
     protocols = read_published(ROOT / "data/published.yaml")
     return render_report(run, evaluation, pictures, soundscape, load, protocols, "0123abcd")
@@ -131,19 +142,39 @@ def test_a_page_without_rejected_clips_says_so(sample_page):
 
 
 def test_metrics_are_few_enough_to_compare_at_a_glance():
-    """All that a run can have: several folds, soundscapes, noise and recordings of other sounds."""
+    """All that a run can have: several folds, soundscapes, labelled recordings, noise, recordings of other sounds."""
     counts = pd.DataFrame([[3, 1, 2] * 3] * len(NAMES), columns=COUNTS, index=pd.Index(NAMES, name="class"))
     unknown = pd.concat([UNKNOWN, unknown_sounds(("recordings", "a.wav", NAMES[1], 0.99))])
-    metrics = evaluate_table(generate_predictions(n_folds=2), counts=counts, unknown=unknown).metrics
+    metrics = evaluate_table(generate_predictions(n_folds=2), NAMES, counts, unknown, of_recordings=counts).metrics
     assert {"accuracy", "accuracy_low", "accuracy_high", "accuracy_std"} < set(metrics)
     assert {"soundscape_event_f1", "noise_confident_rate", "unknown_confident_rate"} < set(metrics)
-    assert len(metrics) <= 16
+    assert {"n_recordings", "recordings_event_f1", "recordings_segment_f1"} < set(metrics)
+    assert len(metrics) <= 20
 
 
 def test_without_soundscapes_the_page_says_so():
     section = render(generate_predictions()).split('<h2 id="soundscapes">')[1].split("<h2")[0]
     assert "This run has none." in section
     assert "<img" not in section
+
+
+def test_recordings_have_their_section_where_some_were_scored(sample_page):
+    counts = pd.DataFrame([[3, 1, 2] * 3, [0] * 9], columns=COUNTS, index=pd.Index(NAMES[::2], name="class"))
+    page = render(generate_predictions(n_folds=1), of_recordings=counts, left_out=["recording <x>.wav: is short"])
+    text = section(page, "recordings")
+    assert "They are 1, with 4 events." in text
+    assert "event F1 0.667 3 of 4 2 an event is found where" in text
+    assert f"segment-based F1 {NAMES[0]} 4 3 2 3 2 0.667" in text
+    assert text.endswith("recording <x>.wav: is short")
+    assert "This run has none." in section(page, "soundscapes")
+    assert 'href="#recordings"' in page
+    assert "recordings" not in {attributes.get("id") for _, attributes in Page(sample_page).tags}
+    assert 'href="#recordings"' not in sample_page
+
+
+def test_where_no_recording_was_scored_the_page_says_why():
+    text = section(render(generate_predictions(), left_out=["recordings not scored: 2"]), "recordings")
+    assert text == "Events in your recordings recordings not scored: 2"
 
 
 def section(page, name):

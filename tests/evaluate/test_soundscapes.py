@@ -44,7 +44,7 @@ def test_a_model_that_knows_its_tones_is_right_in_soundscapes():
     found = detect_in_soundscapes(
         tone_model(), 3, CLIPS, load_tone, backgrounds, params(n_soundscapes=2, soundscape_s=20.0)
     )
-    classes, scores = summarise({3: add_counts(found.counts)})
+    classes, scores = summarise({3: add_counts(found.counts)}, "soundscape")
     assert classes["n_events"].sum() >= 8
     assert scores["soundscape_event_f1"] == scores["soundscape_intersection_f1"] == 1
     assert classes["event_error_rate"].tolist() == [0] * len(TONES_HZ)

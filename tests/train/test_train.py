@@ -2,16 +2,20 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 from helpers.predictions import TABLES
 from helpers.repository import ROOT
+from helpers.tone_model import SR, scene
 from helpers.tones import TONES_HZ, run_featurize, write_params
 from stages.commands.predict import __main__ as predict
 from stages.evaluate import __main__ as evaluate
+from stages.evaluate.event_scores import METHODS
 from stages.evaluate.plots import PICTURES, SOUNDSCAPE
 from stages.evaluate.scores import EvaluateParams, flat_metrics
 from stages.evaluate.scores import score as score_tables
@@ -188,6 +192,52 @@ def test_events_of_soundscapes_are_detected(learned, tones, tone_features, small
     first = content(tmp_path / "metrics")
     run_stages(tmp_path, tone_features, params, ["evaluate"])
     assert content(tmp_path / "metrics") == first
+
+
+def test_recordings_with_strong_labels_are_scored_and_all_else_stays_as_it_is(
+    learned, tone_features, small_params, tmp_path, capsys
+):
+    """A recording of the test fold, one with a clip in another, and one with a clip that validate rejected."""
+    for folder in ("models", "metrics/train"):
+        shutil.copytree(learned / folder, tmp_path / folder)
+    clips = {"a.wav": ("fold3/low-3", "fold3/high-3"), "b.wav": ("fold3/low-2", "fold2/high-2"), "c.wav": ("x", "y")}
+    rows = [
+        (name, start_s, end_s, label, f"{clip}.wav")
+        for name, pair in clips.items()
+        for (start_s, end_s, label), clip in zip([(1.0, 3.0, "low"), (5.0, 6.5, "high")], pair, strict=True)
+    ]
+    (tmp_path / "raw/recordings").mkdir(parents=True)
+    table = pd.DataFrame(rows, columns=["recording", "start_s", "end_s", "class", "clip"])
+    table.to_csv(tmp_path / "raw/recordings.csv", index=False)
+    soundfile.write(tmp_path / "raw/recordings/a.wav", scene(), SR, subtype="FLOAT")
+    run_stages(tmp_path, tone_features, small_params, ["evaluate"])
+
+    metrics, before = (read_json(folder / "metrics/evaluate.json") for folder in (tmp_path, learned))
+    scores = [f"recordings_{method}_f1" for method in METHODS]
+    assert {name: value for name, value in metrics.items() if name not in before} == {
+        "n_recordings": 1,
+        **{name: metrics[name] for name in scores},
+    }
+    assert before == {name: metrics[name] for name in before}
+    assert metrics["recordings_segment_f1"] > 0.2  # as for soundscapes
+    events = pd.read_csv(tmp_path / "metrics/evaluate/recordings.csv")
+    assert events.query("kind == 'reference'")["clip"].tolist() == [f"{clip}.wav" for clip in clips["a.wav"]]
+    assert set(events["recording"]) == {"a.wav"}
+    classes = pd.read_csv(tmp_path / "metrics/evaluate/recordings_classes.csv").set_index("class")
+    assert classes["n_events"].to_dict() == {"low": 1, "middle": 0, "high": 1}
+
+    written, first = (content(folder / "metrics/evaluate") for folder in (tmp_path, learned))
+    page, page_before = (files.pop(Path("report.html")).decode() for files in (written, first))
+    assert {path.name for path in written.keys() - first.keys()} == {"recordings.csv", "recordings_classes.csv"}
+    assert first == {path: written[path] for path in first}
+    assert "Events in your recordings" in page
+    assert "Events in your recordings" not in page_before
+    out = capsys.readouterr().out
+    assert "evaluate: recordings not scored, since validate rejected clips of them: 1, such as c.wav\n" in out
+    assert "evaluate: recordings not scored, since their clips are in several folds: 1, such as b.wav\n" in out
+    assert "evaluate: of 2 events in labelled recordings of the test folds (1) " in out
+    run_stages(tmp_path, tone_features, small_params, ["evaluate"])
+    assert content(tmp_path / "metrics/evaluate") == written | {Path("report.html"): page.encode()}
 
 
 def test_all_else_follows_from_the_predictions(learned, small_params):

@@ -31,14 +31,13 @@ from stages.commands.predict.options import (
 )
 from stages.commands.score.references import Reference, find_recordings, read_references
 from stages.evaluate.event_scores import COLLAR_S, COUNTS, SEGMENT_S, count_events, macro_means, score_classes
+from stages.evaluate.soundscapes import to_spans
+from stages.evaluate.strong_labels import detect_events
 from stages.fetch.messages import count, some
-from stages.lib.audio import open_audio
 from stages.lib.core.errors import AudioError, EarError, SourceError, run
 from stages.lib.core.files import write_csv
 from stages.lib.core.progress import progress
-from stages.lib.event_tables import Span
-from stages.lib.inference.detect import StreamDetector
-from stages.lib.inference.events import EventSettings, named_events, settings_of
+from stages.lib.inference.events import named_events, settings_of
 from stages.lib.inference.runtime import Model
 
 DECIMALS = 6  # of scores in the table, as those of evaluate
@@ -97,32 +96,13 @@ def score_recordings(
     scored = []
     for reference in progress(references, total=len(references), desc="score", unit="recordings"):
         try:
-            estimated, duration_s = detect_spans(reference, model, settings, args.step)
+            events, duration_s = detect_events(reference.path, reference.spans, model, settings, args.step)
         except AudioError as error:
             print_error(str(reference.path), str(error))
             continue
+        estimated = to_spans(named_events(events))
         scored.append((count_events(reference.spans, estimated, model.metadata.classes), duration_s))
     return scored
-
-
-def detect_spans(
-    reference: Reference, model: Model, settings: EventSettings, step_s: float | None
-) -> tuple[list[Span], float]:
-    """The events of a recording that name a class, and its length in seconds.
-
-    Raises `AudioError` where not all of it can be read, or where an event of its labels begins after its end.
-    """
-    with open_audio(reference.path) as recording:
-        detector = StreamDetector(model, recording.sr, settings=settings, step_s=step_s)
-        events = detector.detect(recording.blocks())
-    if problem := recording.problem():
-        raise AudioError(f"{problem}; it is not scored")
-    last_s = max((span.start_s for span in reference.spans), default=0.0)
-    if last_s >= detector.duration_s:
-        raise AudioError(
-            f"lasts {detector.duration_s:.3f} s, but a label begins at {last_s:.3f} s; check whose labels these are"
-        )
-    return [Span(event.start_s, event.end_s, event.label) for event in named_events(events)], detector.duration_s
 
 
 def describe_scores(total: pd.DataFrame) -> list[str]:
