@@ -218,15 +218,15 @@ def _check_folds(folds: pd.Series, table: str) -> None:
 def _unwrap(folder: Path) -> Path:
     """The folder that holds the dataset: `folder` or the only one in it, and so on, as archives often wrap theirs.
 
-    Goes down while there is exactly one folder, which holds folders or a table, and neither table nor recording next
-    to it; a licence or the like does not matter.
+    Goes down while there is exactly one folder, neither table nor recording next to it, which holds a table, or folders
+    and no recording; a licence or the like does not matter.
     """
     while True:
         inside, folders = _files(folder), _folders(folder)
         if len(folders) != 1 or folders[0].is_symlink() or any(map(_is_table, inside)) or any(map(is_audio, inside)):
             return folder
         below = _files(folders[0])
-        if not (_folders(folders[0]) or any(map(_is_table, below))) or any(map(is_audio, below)):
+        if not any(map(_is_table, below)) and (not _folders(folders[0]) or any(map(is_audio, below))):
             return folder
         folder = folders[0]
 

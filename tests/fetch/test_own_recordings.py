@@ -178,6 +178,12 @@ def test_a_folder_around_the_class_folders_is_seen_through(tmp_path: Path) -> No
     assert list_dataset(tmp_path, "folder").classes == ["a", "b"]
 
 
+def test_a_folder_around_a_table_beside_its_recordings_is_seen_through(tmp_path: Path) -> None:
+    put(tmp_path, "mine/1.wav", "mine/2.wav", "LICENSE")
+    (tmp_path / "mine/clips.csv").write_text("path,class,fold\n1.wav,dog,1\n2.wav,cat,2\n")
+    assert list_dataset(tmp_path, "folder").clips["clip"].tolist() == ["1.wav", "2.wav"]
+
+
 def test_links_and_folders_named_like_recordings_stay_in_the_table(tmp_path: Path) -> None:
     put(tmp_path, "in/a/1.wav", "in/b/1.wav", "far/2.wav")
     (tmp_path / "in/a/2.wav").symlink_to(tmp_path / "far/2.wav")
