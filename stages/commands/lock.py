@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from stages.commands.models import MODELS
 from stages.commands.revisions import read_revision
 from stages.lib.core.errors import DataError, EarError
 
@@ -57,6 +58,21 @@ def is_only_machine(old: Stages, new: Stages) -> bool:
     names = old.keys() | new.keys()
     changed = {item for name in names for item in differences(old.get(name), new.get(name))}
     return changed <= outputs and any(has_other_outputs(old.get(name), new.get(name)) for name in names)
+
+
+def check_evaluated(name: str, stages: Stages, remedy: str) -> None:
+    """Raises `DataError` where evaluate ran on other models than those that train gave, as an experiment leaves it that
+    ends with train: the scores and predictions beside such a lock file are of a run before.
+
+    `name` says whose lock file it is, `remedy` what to do. One that says nothing of either stage passes.
+    """
+    train, evaluate = stages.get("train", {}), stages.get("evaluate", {})
+    given, tested = (_hashes(lock, kind).get(MODELS.as_posix()) for lock, kind in ((train, "outs"), (evaluate, "deps")))
+    if given is None or tested is None or given == tested:
+        return
+    if _params(train).get("split.test_folds") == []:  # then a run of evaluate gives no predictions either
+        remedy = "none can be made of models of all recordings (split.test_folds is []); set test folds"
+    raise DataError(f"{name}: evaluate has not run on its models, so there are no predictions of them; {remedy}")
 
 
 def explain_other_machine(names: Iterable[str], all_else_is_equal: bool) -> str:

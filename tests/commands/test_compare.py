@@ -282,6 +282,41 @@ def test_another_machine_is_said_before_the_numbers(repository, capsys):
     assert capsys.readouterr().out.startswith("A: amd\n")
 
 
+def write_lock(*, trained, tested, test_folds=(1,)):
+    """A lock in which train gave the models `trained`, and evaluate ran on `tested`."""
+    outs, deps = ([{"path": "data/models", "hash": "md5", "md5": md5}] for md5 in (trained, tested))
+    params = {"params.yaml": {"split": {"test_folds": list(test_folds)}}}
+    stages = {"train": {"cmd": "t", "params": params, "outs": outs}, "evaluate": {"cmd": "e", "deps": deps}}
+    Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+
+
+def test_predictions_of_models_before_are_not_taken_for_those_of_an_experiment(repository, capsys):
+    """An experiment that ends with train carries along what evaluate left in an earlier run."""
+    write_lock(trained="1.dir", tested="1.dir")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "evaluated")
+    git("tag", "evaluated")
+    write_lock(trained="2.dir", tested="1.dir")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "trained")
+    make_experiment("my-sounds", "evaluated", "HEAD")
+    why = "evaluate has not run on its models, so there are no predictions of them; run"
+    for revisions in (["evaluated", "my-sounds"], ["my-sounds", "evaluated"]):
+        git("checkout", "--quiet", "evaluated")
+        with pytest.raises(EarError, match=rf"^my-sounds: {why} 'dvc exp apply my-sounds' and 'dvc repro'$"):
+            command.main(revisions)
+    write_lock(trained="2.dir", tested="1.dir")
+    with pytest.raises(EarError, match=rf"^workspace: {why} 'dvc repro'$"):
+        command.main(["evaluated", "workspace"])
+    write_lock(trained="2.dir", tested="1.dir", test_folds=[])
+    with pytest.raises(EarError, match=r"^workspace: evaluate has .*; none can be made of models of all recordings"):
+        command.main(["evaluated", "workspace"])
+    assert not capsys.readouterr().out
+    write_lock(trained="2.dir", tested="2.dir")
+    command.main(["evaluated", "workspace"])
+    assert "0 clips recognised by B alone" in capsys.readouterr().out
+
+
 def test_a_lock_that_is_no_yaml_is_named(repository):
     Path("dvc.lock").write_text("stages: [")
     with pytest.raises(EarError, match=r"workspace: its dvc\.lock is not valid YAML with stages"):

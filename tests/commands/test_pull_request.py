@@ -692,6 +692,16 @@ def test_a_base_without_results_is_said(repository, capsys):
     assert row_of(text, "featurize") == ["featurize", "a new stage"]
 
 
+def test_predictions_of_models_before_are_not_compared(repository, capsys):
+    """As `dvc exp apply` of an experiment that ended with train leaves them."""
+    write_state(right=(0,) * 12)
+    models = [{"path": "data/models", "md5": md5} for md5 in ("new", "old")]
+    report.LOCK.write_text(json.dumps({"stages": {"train": {"outs": models[:1]}, "evaluate": {"deps": models[1:]}}}))
+    text = printed(capsys, "main")
+    assert "could not be tested: `the workspace: evaluate has not run on its models" in text
+    assert "worse" not in text
+
+
 def test_new_and_removed_metrics_are_said(repository, capsys):
     write_state(metrics={"macro_f1": 0.5})
     text = printed(capsys, "main")

@@ -13,8 +13,16 @@ import pandas as pd
 
 from stages.commands.align import align
 from stages.commands.compare.paired_test import LEVEL, Comparison, compare, parse_predictions
-from stages.commands.lock import LOCK, explain_other_machine, has_other_outputs, is_only_machine, read_stages
-from stages.commands.revisions import read_revision
+from stages.commands.lock import (
+    LOCK,
+    Stages,
+    check_evaluated,
+    explain_other_machine,
+    has_other_outputs,
+    is_only_machine,
+    read_stages,
+)
+from stages.commands.revisions import WORKSPACE, read_revision
 from stages.lib.core.errors import run
 from stages.lib.core.files import write_csv
 
@@ -25,23 +33,25 @@ N_LISTED = 10  # changed clips each way; --csv has them all
 def main(argv: list[str] | None = None) -> None:
     """Read both, compare, print."""
     args = parse_args(argv)
-    a, b = (read_predictions(revision) for revision in (args.a, args.b))
+    old, new = (read_stages(revision, LOCK) for revision in (args.a, args.b))
+    a, b = (read_predictions(revision, stages) for revision, stages in ((args.a, old), (args.b, new)))
     comparison = compare(a, b)
     if args.csv:
         write_csv(args.csv, comparison.changed)
-    if note := describe_machines(args.a, args.b):
+    if note := describe_machines(old, new):
         print(f"note: {note}\n")
     print(describe(comparison, args.a, args.b))
 
 
-def read_predictions(revision: str) -> pd.DataFrame:
-    """The predictions of a revision. Raises `EarError` where it has none."""
+def read_predictions(revision: str, stages: Stages) -> pd.DataFrame:
+    """The predictions of a revision, of whose lock file `stages` are. Raises `EarError` where it has none."""
+    apply = "" if revision == WORKSPACE else f"'dvc exp apply {revision}' and "
+    check_evaluated(revision, stages, f"run {apply}'dvc repro'")
     return parse_predictions(read_revision(revision, PREDICTIONS), f"{revision}: {PREDICTIONS}")
 
 
-def describe_machines(a: str, b: str) -> str:
+def describe_machines(old: Stages, new: Stages) -> str:
     """A sentence on the stages that gave other outputs of the same inputs, or "" where there are none."""
-    old, new = (read_stages(revision, LOCK) for revision in (a, b))
     names = [name for name in new if has_other_outputs(old.get(name), new[name])]
     return explain_other_machine(names, is_only_machine(old, new)) if names else ""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from stages.commands.compare.paired_test import Comparison, compare, parse_predictions
 from stages.commands.dvc import dvc, failure, follow_dvc, outputs_not_to_push
-from stages.commands.lock import LOCK, PIPELINE, is_only_machine, read_stages
+from stages.commands.lock import LOCK, PIPELINE, check_evaluated, is_only_machine, read_stages
 from stages.commands.pull_request.collect import (
     class_changes,
     clip_changes,
@@ -108,6 +108,8 @@ def compare_predictions(results: str) -> tuple[Comparison | None, str]:
     """The comparison of the predictions at a revision with those of the workspace, or the reason that there is none."""
     sides = {"the base": results, "the workspace": WORKSPACE}
     try:
+        for side, revision in sides.items():
+            check_evaluated(side, read_stages(revision, LOCK), "run 'dvc repro' there")
         texts = {side: read_revision(revision, PREDICTIONS) for side, revision in sides.items()}
         if len(set(texts.values())) == 1:
             return None, ""
