@@ -53,6 +53,15 @@ def identity(name: str, email: str) -> dict[str, str]:
     }
 
 
+def has_identity() -> bool:
+    """Whether DVC, which asks neither the system nor `EMAIL`, finds a name and an address to commit by."""
+    try:
+        set_up = bool(git("config", "--get", "user.name") and git("config", "--get", "user.email"))
+    except GitError:
+        set_up = False
+    return all(os.environ.get(name, set_up) for name in identity("", ""))
+
+
 def find_reason(said: str) -> str:
     """Why Git failed, on one line and without passwords, from what it wrote to standard error."""
     lines = [line.rstrip() for line in said.strip().splitlines()]

@@ -18,6 +18,7 @@ import filelock
 import pandas as pd
 
 from stages.commands.dvc import failure, follow_dvc
+from stages.commands.git import has_identity
 from stages.commands.models import EVERYTHING, MODELS
 from stages.commands.recipe import PARAMS, RECIPES, read_recipe, read_values
 from stages.commands.revisions import read_revision
@@ -35,6 +36,11 @@ def main(argv: list[str] | None = None) -> None:
     if not Path(".dvc").is_dir():
         raise EarError(f"{Path.cwd()}: not the root of the repository; run this there")
     settings = choose_settings(args)
+    if not has_identity():
+        raise EarError(
+            "Git does not know your name, which DVC needs for an experiment; run 'git config --global user.name \"YOUR "
+            "NAME\"' and 'git config --global user.email YOU@EXAMPLE.ORG'"
+        )
     name = args.name or f"learn-{datetime.now():%Y%m%d-%H%M%S}"
     options = [part for setting in settings for part in ("--set-param", setting)]
     command = ["exp", "run", "--temp", "--name", name, *options, "train"]

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from helpers.random_weights import use_random_yamnet
-from helpers.repository import ROOT
+from helpers.repository import GIT_IDENTITY, ROOT
 from helpers.workspace import Clone, write_tone
 from stages.commands import learn
 from stages.commands.recipe import read_recipe
@@ -89,13 +89,38 @@ def test_it_must_be_run_in_the_repository(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def bare(tmp_path):
+def bare(tmp_path, monkeypatch):
     """What learn needs of a workspace before it starts DVC."""
+    for name, value in GIT_IDENTITY.items():
+        monkeypatch.setenv(name, value)
     (tmp_path / ".dvc").mkdir()
     for name in ("params.yaml", "data/recipes/few.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("variables", "config", "is_known"),
+    [
+        ({}, "", False),
+        ({}, "[user]\nname = A\n", False),
+        ({}, "[user]\nname = A\nemail = a@a.org\n", True),
+        (GIT_IDENTITY, "", True),
+        ({"EMAIL": "a@a.org"}, "[user]\nname = A\n", False),  # Git takes it, DVC does not
+    ],
+)
+def test_that_git_does_not_know_its_user_is_said_before_dvc_is_started(bare, monkeypatch, variables, config, is_known):
+    monkeypatch.chdir(bare)
+    for name in (*GIT_IDENTITY, "EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    (bare / "gitconfig").write_text(config)
+    for name, value in ({"GIT_CONFIG_GLOBAL": str(bare / "gitconfig"), "GIT_CONFIG_NOSYSTEM": "1"} | variables).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(learn, "follow_dvc", lambda *_: (1, "ERROR: was started\n"))
+    line = "was started" if is_known else "'git config --global user.name .* and 'git config --global user.email"
+    with pytest.raises(EarError, match=line):
+        learn.main(["."])
 
 
 def test_two_do_not_learn_at_once(bare, monkeypatch):
