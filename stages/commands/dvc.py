@@ -34,9 +34,14 @@ def dvc(*arguments: str, folder: Path | None = None) -> str:
 
 def failure(arguments: Sequence[str], said: str) -> EarError:
     """The error for a command of DVC that failed and printed `said`."""
-    lines = said.strip().splitlines() or ["it gave no reason"]
-    reason = next((line for line in lines if line.startswith("ERROR: ")), lines[-1])
-    return EarError(f"'dvc {' '.join(arguments)}' failed: {reason.removeprefix('ERROR: ')}; correct that first")
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it gave no reason"]
+    first = next((i for i, line in enumerate(lines) if line.startswith("ERROR: ")), len(lines) - 1)
+    reason = lines[first].removeprefix("ERROR: ")
+    if reason.endswith(":"):  # what it announces is on the next line
+        reason = " ".join([reason, *lines[first + 1 : first + 2]])
+    if not reason.endswith(".."):
+        reason = reason.removesuffix(".")
+    return EarError(f"'dvc {' '.join(arguments)}' failed: {reason}; correct that first")
 
 
 def follow_dvc(

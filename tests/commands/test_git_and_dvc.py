@@ -85,6 +85,19 @@ def test_a_failure_of_dvc_is_one_line_with_its_reason(repository):
     assert str(failure(["repro"], "")) == "'dvc repro' failed: it gave no reason; correct that first"
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("ERROR: Could not override 'train.sed'.\nTo append use +train.sed=1\n", "Could not override 'train.sed'"),
+        ("ERROR: It is taken. To overwrite run:\n\n\tdvc exp run -f ...\n\n\nHaving any troubles?\n",
+         "It is taken. To overwrite run: dvc exp run -f ..."),
+        ("ERROR: failed:\n", "failed:"),
+    ],
+)  # fmt: skip
+def test_the_reason_of_dvc_is_neither_cut_off_nor_punctuated_twice(said, reason):
+    assert str(failure(["exp", "run"], said)) == f"'dvc exp run' failed: {reason}; correct that first"
+
+
 def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path, monkeypatch):
     """A stand-in of DVC that starts a stage which ignores polite words."""
     script = "echo \"Running stage 'train':\"\n(trap '' TERM; exec sleep 600) & echo $! > stage.pid\nwait"
