@@ -8,6 +8,7 @@ of before stay as they are; `predict --rev` uses the new one by the name of the 
 
 import argparse
 import io
+import re
 import signal
 import sys
 from collections import Counter
@@ -18,14 +19,15 @@ import filelock
 import pandas as pd
 
 from stages.commands.dvc import failure, follow_dvc
-from stages.commands.git import has_identity
+from stages.commands.git import GitError, git, has_identity
 from stages.commands.models import EVERYTHING, MODELS
 from stages.commands.recipe import PARAMS, RECIPES, read_recipe, read_values
-from stages.commands.revisions import read_revision
+from stages.commands.revisions import WORKSPACE, read_revision
 from stages.lib.core.errors import EarError, ParamsError, SourceError, run
 
 LOCK = Path(".dvc/tmp/learn.lock")
 REJECTED = Path("data/clips/rejected.csv")  # an out of validate in dvc.yaml
+NAME = r"\w[\w-]*(\.[\w-]+)*"  # of an experiment: what Git takes in a reference and every shell takes as it is
 N_FOLDS = 5
 FEW = 5  # recordings of a sound, below which cross-validation says next to nothing
 
@@ -35,6 +37,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     if not Path(".dvc").is_dir():
         raise EarError(f"{Path.cwd()}: not the root of the repository; run this there")
+    if args.name is not None:
+        check_name(args.name)
     settings = choose_settings(args)
     if not has_identity():
         raise EarError(
@@ -56,6 +60,29 @@ def main(argv: list[str] | None = None) -> None:
     print()
     print("\n".join(describe(clips, rejected)))
     print(f"model: python -m stages.commands.predict --rev {name} FILE")
+
+
+def check_name(name: str) -> None:
+    """Raises `EarError` where an experiment cannot be called `name`, or `--rev` would take that for something else."""
+    if not re.fullmatch(NAME, name) or name.endswith(".lock"):
+        raise EarError(
+            f"{name!r}: no name for an experiment; use letters, digits, hyphens, underscores, and dots between these"
+        )
+    if name == WORKSPACE or _exists(f"{name}^{{commit}}"):
+        raise EarError(f"{name}: '--rev {name}' means something else already; choose another --name")
+    head = git("rev-parse", "--verify", "HEAD")
+    if _exists(f"refs/exps/{head[:2]}/{head[2:]}/{name}"):
+        raise EarError(
+            f"{name}: there is an experiment of that name; choose another --name, or remove it with "
+            f"'dvc exp remove {name}'"
+        )
+
+
+def _exists(revision: str) -> bool:
+    try:
+        return bool(git("rev-parse", "--verify", "--quiet", "--end-of-options", revision))
+    except GitError:
+        return False
 
 
 def choose_settings(args: argparse.Namespace) -> list[str]:

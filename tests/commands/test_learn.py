@@ -17,6 +17,7 @@ from helpers.random_weights import use_random_yamnet
 from helpers.repository import GIT_IDENTITY, ROOT
 from helpers.workspace import Clone, write_tone
 from stages.commands import learn
+from stages.commands.git import git
 from stages.commands.recipe import read_recipe
 from stages.commands.revisions import read_revision
 from stages.lib.core.errors import EarError, ParamsError, SourceError
@@ -121,6 +122,42 @@ def test_that_git_does_not_know_its_user_is_said_before_dvc_is_started(bare, mon
     line = "was started" if is_known else "'git config --global user.name .* and 'git config --global user.email"
     with pytest.raises(EarError, match=line):
         learn.main(["."])
+
+
+@pytest.fixture
+def with_experiment(bare, monkeypatch):
+    """A repository with an experiment `my-sounds` that started from HEAD, and a branch `topic`."""
+    monkeypatch.chdir(bare)
+    monkeypatch.setattr(learn, "follow_dvc", lambda *_: (1, "ERROR: was started\n"))
+    git("init", "--quiet", "--initial-branch", "main")
+    git("commit", "--quiet", "--allow-empty", "--message", "first")
+    git("branch", "topic")
+    head = git("rev-parse", "HEAD")
+    git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/my-sounds", head)
+
+
+@pytest.mark.parametrize("name", ["my sounds", "a/b", "a:b", "", ".a", "a..b", "a.", "a.lock", "-a", "a~1"])
+def test_a_name_that_cannot_be_is_refused_with_those_that_can(with_experiment, name):
+    with pytest.raises(EarError, match=rf"^'{re.escape(name)}': no name for an experiment; use letters, digits, hyph"):
+        learn.main([".", f"--name={name}"])
+
+
+def test_a_name_that_is_taken_is_refused_before_any_work(with_experiment):
+    line = (
+        "^my-sounds: there is an experiment of that name; choose another --name, or remove it with 'dvc exp remove "
+        "my-sounds'$"
+    )
+    with pytest.raises(EarError, match=line):
+        learn.main([".", "--name", "my-sounds"])
+    for name in ("topic", "HEAD", "workspace"):
+        with pytest.raises(EarError, match=f"^{name}: '--rev {name}' means something else already"):
+            learn.main([".", "--name", name])
+    for name in ("my-sounds-2", "türklingel_2.1"):
+        with pytest.raises(EarError, match="was started"):
+            learn.main([".", "--name", name])
+    git("commit", "--quiet", "--allow-empty", "--message", "second")  # DVC keeps the names of each commit apart
+    with pytest.raises(EarError, match="was started"):
+        learn.main([".", "--name", "my-sounds"])
 
 
 def test_two_do_not_learn_at_once(bare, monkeypatch):
