@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from contextlib import suppress
 
@@ -203,6 +205,26 @@ def test_a_port_in_use_is_named(address):
     port = re.search(r":(\d+)/", address)[1]
     err = fails("--port", port)
     assert err == f"error: 127.0.0.1:{port}: Address already in use; choose another with --host and --port\n"
+
+
+@pytest.mark.parametrize("option", ["--model", "--rev"])
+def test_a_model_that_was_named_and_is_not_there_ends_it(option):
+    opened, error = fails("--port", "0", option, "nope").splitlines()
+    assert opened.startswith("listen: open http://")
+    assert error == "error: nope: no such model"
+
+
+def test_without_any_model_it_stays_so_that_one_can_be_taught():
+    process = start("--port", "0", UNTAUGHT="yes")
+    try:
+        opened, error = process.stderr.readline(), process.stderr.readline()
+        assert error == "error: data/models: holds no model\n"
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(re.search(r"open (http\S+/)", opened)[1] + "healthz")
+        assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
 
 def test_a_certificate_that_cannot_be_used_is_named(tmp_path):

@@ -1,6 +1,7 @@
 """The listen command in a program of its own, with the model of tones in the place of a network.
 
-The environment variable LEARN has the Python code that is run in the place of the learn command.
+The environment variable LEARN has the Python code that is run in the place of the learn command; with UNTAUGHT there is
+no model in the workspace.
 """
 
 import os
@@ -20,9 +21,14 @@ import sys
 sys.path.insert(0, "tests")
 from helpers.tone_model import tone_model
 from stages.commands.listen import __main__ as listen, learning
-from stages.lib.core.errors import run
+from stages.lib.core.errors import ModelError, run
 listen.open_model = lambda path: tone_model()
-listen.obtain_model = lambda *arguments: None
+def obtain(wanted, revision, scratch):
+    if "nope" in (wanted, revision):
+        raise ModelError("nope: no such model")
+    if wanted is None and "UNTAUGHT" in os.environ:
+        raise ModelError("data/models: holds no model")
+listen.obtain_model = obtain
 learning.COMMAND = (sys.executable, "-c", os.environ.get("LEARN", "raise SystemExit('error: not here')"))
 try:
     run(lambda: listen.main(sys.argv[1:]))

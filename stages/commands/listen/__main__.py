@@ -26,7 +26,7 @@ GRACE_S = 3  # seconds that open connections get at the end
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C. Raises `EarError`, also where a model that was named cannot be opened."""
     args = parse_args(argv, __doc__.splitlines()[0])
     try:
         import uvicorn
@@ -35,8 +35,17 @@ def main(argv: list[str] | None = None) -> None:
     from stages.commands.listen.app import make_app
     from stages.commands.listen.live import MAX_MESSAGE
 
+    problems: list[EarError] = []
+
+    def end(problem: EarError) -> None:
+        problems.append(problem)
+        server.should_exit = True
+
     config = uvicorn.Config(
-        make_app(partial(prepare_model, args.model, args.rev), args.settings, partial(prepare_model, None)),
+        make_app(
+            partial(prepare_model, args.model, args.rev), args.settings, partial(prepare_model, None),
+            give_up=end if args.model or args.rev else None,  # where none was named, one may be taught
+        ),
         log_level="warning", access_log=False, root_path=args.root_path, ssl_certfile=args.certificate,
         ssl_keyfile=args.key, ws_max_size=MAX_MESSAGE, ws_per_message_deflate=False, server_header=False,
         timeout_graceful_shutdown=GRACE_S,
@@ -48,7 +57,10 @@ def main(argv: list[str] | None = None) -> None:
     with bind(args.host, args.port) as listening:
         for line in greeting(args.host, listening.getsockname()[1], args):
             print(f"listen: {line}", file=sys.stderr, flush=True)
-        uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(config)
+        server.run(sockets=[listening])
+    if problems:
+        raise problems[0]
 
 
 def prepare_model(wanted: str | None, revision: str | None) -> Model:

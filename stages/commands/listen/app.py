@@ -13,7 +13,7 @@ from stages.commands.listen import about, learning, live, recordings, takes
 from stages.commands.listen.access import Access
 from stages.commands.listen.options import Settings
 from stages.commands.listen.service import Service
-from stages.lib.core.errors import one_line
+from stages.lib.core.errors import EarError, one_line
 from stages.lib.inference.runtime import Model
 
 STATIC = Path(__file__).parent / "static"
@@ -24,12 +24,13 @@ def make_app(
     settings: Settings,
     open_revision: Callable[[str], Model],
     learn: Sequence[str] = learning.COMMAND,
+    give_up: Callable[[EarError], None] | None = None,
 ) -> FastAPI:
-    """The application; `open_model` is called once it runs, in a thread.
+    """The application; `open_model` is called once it runs, in a thread, and `give_up` with the reason where it fails.
 
     With `settings.recordings` the command `learn` learns these, and `open_revision` opens the model of its experiment.
     """
-    service = Service(open_model, settings)
+    service = Service(open_model, settings, give_up)
     learner = (
         None if settings.recordings is None else learning.Learning(service, settings.recordings, open_revision, learn)
     )

@@ -28,9 +28,16 @@ OPENING = "the model is being opened, which may take half a minute"
 class Service:
     """The model, its threads, and what is in use."""
 
-    def __init__(self, open_model: Callable[[], Model], settings: Settings) -> None:
-        """Prepare; `open_model` is called in a thread, so that the page is there at once."""
+    def __init__(
+        self, open_model: Callable[[], Model], settings: Settings, give_up: Callable[[EarError], None] | None = None
+    ) -> None:
+        """Prepare; `open_model` is called in a thread, so that the page is there at once.
+
+        Where that fails `give_up` is called with the reason; without `give_up`, it is printed, and there may be a model
+        later.
+        """
         self.settings = settings
+        self._give_up = give_up
         self.webhook = None if settings.webhook is None else Webhook(settings.webhook)
         self._open = open_model
         self._opening: asyncio.Future[None] | None = None
@@ -90,7 +97,9 @@ class Service:
             else:  # another was learnt meanwhile
                 self._previous = model
         except EarError as error:
-            if str(error) != self._problem:  # once, not at each try
+            if self._give_up is not None:
+                self._give_up(error)
+            elif str(error) != self._problem:  # once, not at each try
                 print(f"error: {error}", file=sys.stderr, flush=True)
             self._problem = str(error)
         except Exception as error:  # a bug: without this line the page would wait for ever
