@@ -104,6 +104,16 @@ def test_every_page_is_reached_from_the_first_ones(page):
     assert page in reached
 
 
+@pytest.mark.parametrize("page", ["listen", "export"])
+def test_what_the_lock_has_is_not_to_be_installed_first(page):
+    """Without its versions pip would bring others."""
+    text = (ROOT / f"docs/{page}.md").read_text()
+    assert "pip install" not in text.split("```")[1]
+    names = re.search(r"The packages are in\sthe lock; elsewhere `pip install ([^`]+)`", text)[1].split()
+    locked = re.findall(r"^([\w-]+)==", (ROOT / "requirements.txt").read_text(), flags=re.MULTILINE)
+    assert set(names) <= set(locked)
+
+
 def test_the_form_for_problems_asks_for_what_contributing_says():
     """Its fields are those of GitHub's schema for forms: a type, an id that occurs once, a label."""
     form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/problem.yml").read_text())
