@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages.evaluate.event_scores import count_events
+from stages.evaluate.event_scores import COLLAR_S, count_events
 from stages.evaluate.soundscapes import to_spans
 from stages.lib.audio import open_audio
 from stages.lib.core.errors import AudioError
@@ -109,19 +109,22 @@ def detect_events(
     """The events of the recording `path`, as predict detects them, and its length in seconds.
 
     `settings` and `step_s` are those of `stages.lib.inference.detect.StreamDetector`. Raises `AudioError` where not all
-    of it can be read, or where one of its labels, `reference`, begins after its end.
+    of it can be read, or where one of its labels, `reference`, begins after its end, or ends more than `COLLAR_S` after
+    that, by which an end may be off.
     """
     with open_audio(path) as recording:
         detector = StreamDetector(model, recording.sr, settings=settings, step_s=step_s)
         events = detector.detect(recording.blocks())
     if problem := recording.problem():
         raise AudioError(f"{problem}; it is not scored")
-    last_s = max((span.start_s for span in reference), default=0.0)
-    if last_s >= detector.duration_s:
-        raise AudioError(
-            f"lasts {detector.duration_s:.3f} s, but a label begins at {last_s:.3f} s; check whose labels these are"
-        )
-    return events, detector.duration_s
+    duration_s = detector.duration_s
+    for span in reference:
+        if span.start_s >= duration_s or span.end_s > duration_s + COLLAR_S:
+            raise AudioError(
+                f"lasts {duration_s:.3f} s, but a label goes from {span.start_s:.3f} to {span.end_s:.3f} s; check "
+                "whose labels these are"
+            )
+    return events, duration_s
 
 
 def _shown(name: str) -> str:

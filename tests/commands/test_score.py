@@ -286,12 +286,14 @@ def test_a_recording_that_cannot_be_read_is_named_and_the_others_are_scored(stre
     assert re.search(rf"^error: {street}/c\.wav: the header claims .*; it is not scored$", err, re.MULTILINE)
 
 
-def test_labels_of_a_longer_recording_are_noticed(street, tmp_path, capsys):
-    table = write(tmp_path / "events.tsv", "a.wav\t1\t3\tlow\na.wav\t9\t9.5\tlow\n")
+@pytest.mark.parametrize(("start", "end"), [("9", "9.5"), ("5", "40")])
+def test_labels_of_a_longer_recording_are_noticed(street, tmp_path, capsys, start, end):
+    table = write(tmp_path / "events.tsv", f"a.wav\t1\t3\tlow\na.wav\t{start}\t{end}\tlow\n")
     run(street, table, "--csv", tmp_path / "scores.csv", status=1)
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"error: {street}/a.wav: lasts 9.000 s, but a label begins at 9.000 s; check whose labels these are\n" in err
+    times = f"{float(start):.3f} to {float(end):.3f} s"
+    assert f"error: {street}/a.wav: lasts 9.000 s, but a label goes from {times}; check whose labels these are\n" in err
     assert not (tmp_path / "scores.csv").exists()
 
 

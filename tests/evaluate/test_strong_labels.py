@@ -93,19 +93,24 @@ def test_each_event_has_a_row(tmp_path):
 def test_recordings_that_cannot_be_scored_get_a_line_and_the_others_go_on(tmp_path):
     write_scene(tmp_path / "a.wav")
     write_scene(tmp_path / "long ago.wav")
+    write_scene(tmp_path / "too long.wav")
     (tmp_path / "day 1").mkdir()
     (tmp_path / "day 1/b.wav").write_text("no sound")
     BROKEN["claims 1 s of 5.wav"][0](tmp_path / "c.wav")
     labels = [*label("a.wav", 3), *label("day 1/b.wav", 3), *label("c.wav", 3, [(0.0, 1.0, "low")])]
-    labels += label("long ago.wav", 3, [*EVENTS, (9.0, 10.0, "low")])
+    labels += label("long ago.wav", 3, [*EVENTS, (9.0, 9.2, "low")])
+    labels += label("too long.wav", 3, [*EVENTS, (8.0, 9.6, "low")])
     found = detect_in_recordings(tone_model(), 3, pd.DataFrame(labels), tmp_path)
     assert set(found.events["recording"]) == {"a.wav"}
     assert found.counts["event_tp"].sum() == 2
-    truncated, unreadable, late = found.problems
+    truncated, unreadable, late, long = found.problems
     assert truncated.startswith("recording c.wav: the header claims")
     assert truncated.endswith("; it is not scored")
     assert unreadable.startswith("recording day 1/b.wav: cannot be read as audio (")
-    assert late == "recording long ago.wav: lasts 9.000 s, but a label begins at 9.000 s; check whose labels these are"
+    assert late == (
+        "recording long ago.wav: lasts 9.000 s, but a label goes from 9.000 to 9.200 s; check whose labels these are"
+    )
+    assert long.startswith("recording too long.wav: lasts 9.000 s, but a label goes from 8.000 to 9.600 s; check")
 
 
 def test_only_recordings_that_cannot_be_scored_are_no_score(tmp_path):
