@@ -43,13 +43,13 @@ def main(argv: list[str] | None = None) -> None:
     print(licence_text(source), flush=True)
     with atomic_directory(args.raw) as raw, obtain(path, source, raw / "unpacked") as place:
         listing = list_clips(place, source, params)
-        failed = cut_spans(listing.spans, raw / "audio")
+        failed, notes = cut_spans(listing.spans, raw / "audio")
         is_unpacked = raw in place.parents
         failed += place_audio(listing.files, raw / "audio", move=is_unpacked)
         failed += place_audio(listing.recordings, raw / "recordings", move=is_unpacked)
         write_listing(raw, source, listing, params.esc10)
     print("\n".join(class_lines(listing, args.raw / "audio")))
-    print("\n".join(closing_lines(source, listing, failed, args.raw / "audio")))
+    print("\n".join(closing_lines(source, listing, failed, args.raw / "audio", notes)))
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

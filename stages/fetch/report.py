@@ -82,9 +82,14 @@ def class_lines(listing: Listing, audio: Path) -> list[str]:
     return lines
 
 
-def closing_lines(source: Source, listing: Listing, failed: Iterable[str], audio: Path) -> list[str]:
-    """A note for each kind of thing that was changed or left out, and what was fetched, in numbers."""
-    notes, failed = list(listing.notes), list(failed)
+def closing_lines(
+    source: Source, listing: Listing, failed: Iterable[str], audio: Path, notes: Iterable[str] = ()
+) -> list[str]:
+    """A note for each kind of thing that was changed or left out, and what was fetched, in numbers.
+
+    `notes` are those on the files, which come after those of the listing.
+    """
+    notes, failed = [*listing.notes, *notes], list(failed)
     if failed:
         notes.append(f"{len(failed)} could not be copied or cut, so validate will reject them: {some(failed)}")
     without_row = listing.files_without_row

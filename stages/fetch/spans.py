@@ -33,6 +33,7 @@ from stages.lib.core.progress import progress
 
 LABEL_COLUMNS = ["recording", "start_s", "end_s", "class", "clip"]
 TOLERANCE_S = 0.05  # between the length of a file and that of its span; codecs pad by some 0.03
+LATE_S = 0.5  # of an end after that of its recording: people round ends; evaluate refuses a recording with a later one
 # Bits of the samples that each coding of libsndfile decodes to, where fewer than those of float32.
 BITS = {"PCM_S8": 16, "PCM_U8": 16, "PCM_16": 16, "ULAW": 16, "ALAW": 16, "PCM_24": 24}
 
@@ -151,18 +152,28 @@ def _is_near(duration_s: float | None, span_s: float) -> bool:
     return duration_s is not None and abs(duration_s - span_s) <= TOLERANCE_S
 
 
-def cut_spans(spans: Mapping[str, Span], audio: Path) -> list[str]:
-    """Write each span to `audio`/<clip>; returns those that failed, each with the reason."""
+def cut_spans(spans: Mapping[str, Span], audio: Path) -> tuple[list[str], list[str]]:
+    """Write each span to `audio`/<clip>, as far as its recording goes.
+
+    Returns those that failed, each with the reason, and notes on those that are much shorter than their span.
+    """
     of_recording: dict[Path, dict[str, Span]] = {}
     for clip, span in spans.items():
         of_recording.setdefault(span.path, {})[clip] = span
     tasks = [(path, parts, audio) for path, parts in of_recording.items()]
     if not tasks:
-        return []
+        return [], []
     audio.mkdir(exist_ok=True)
     check_space(audio, sum(_n_bytes(path, parts) for path, parts, _ in tasks), "cutting the recordings")
-    done = progress(parallel_map(_cut_recording, tasks), total=len(tasks), desc="cutting", unit="recordings")
-    return [failure for failures in done for failure in failures]
+    done = list(progress(parallel_map(_cut_recording, tasks), total=len(tasks), desc="cutting", unit="recordings"))
+    late = [clip for _, clips in done for clip in clips]
+    notes = []
+    if late:
+        notes.append(
+            f"{count(len(late), 'clip')} cut short, since the recording ends more than {LATE_S:g} s before the label "
+            f"does; check whose labels these are: {some(late)}"
+        )
+    return [failure for failures, _ in done for failure in failures], notes
 
 
 def _n_bytes(path: Path, parts: Mapping[str, Span]) -> int:
@@ -178,13 +189,17 @@ def _n_bytes(path: Path, parts: Mapping[str, Span]) -> int:
     return round(duration_s * sr) * n_channels * bits // 8
 
 
-def _cut_recording(task: tuple[Path, Mapping[str, Span], Path]) -> list[str]:
-    """Cut all spans of one recording in one pass, which does not rely on what its header says of its length."""
+def _cut_recording(task: tuple[Path, Mapping[str, Span], Path]) -> tuple[list[str], list[str]]:
+    """Cut all spans of one recording in one pass, which does not rely on what its header says of its length.
+
+    Returns those that failed, each with the reason, and those that end `LATE_S` after the recording, each with its end.
+    """
     path, parts, audio = task
     reasons = dict.fromkeys(parts, "it starts after the end of the recording")
     left = dict(parts)
     writers: dict[str, soundfile.SoundFile] = {}
     bits = 32
+    late = []
     try:
         with ExitStack() as stack, open_audio(path) as recording:
             sr, bits = recording.sr, BITS.get(recording.coding.split()[-1], 32)
@@ -203,6 +218,11 @@ def _cut_recording(task: tuple[Path, Mapping[str, Span], Path]) -> list[str]:
                 if not left:
                     break
                 at += len(block)
+            late = [
+                f"{clip} (the recording ends at {at / sr:.3f} s)"
+                for clip, span in left.items()
+                if clip in writers and span.end_s > at / sr + LATE_S
+            ]
     except AudioError as error:
         for clip in left:
             (audio / clip).unlink(missing_ok=True)
@@ -210,7 +230,7 @@ def _cut_recording(task: tuple[Path, Mapping[str, Span], Path]) -> list[str]:
     if bits == 32:
         for clip in writers.keys() - reasons.keys():
             clear_peak_time(audio / clip)
-    return [f"{clip} ({reason})" for clip, reason in reasons.items()]
+    return [f"{clip} ({reason})" for clip, reason in reasons.items()], late
 
 
 def _create(path: Path, sr: int, n_channels: int, bits: int) -> soundfile.SoundFile:

@@ -147,6 +147,16 @@ def test_recordings_with_strong_labels_are_kept_whole(tmp_path: Path, capsys: py
     assert run_validate(tmp_path / "1", raw).empty  # the recordings are no files without a row
 
 
+def test_labels_that_end_long_after_their_recording_are_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    source = strongly_labelled(tmp_path / "in")
+    with (source / "clips.csv").open("a") as table:
+        table.write("\nc.wav,dog,0.5,400,2")
+    raw = run_fetch(tmp_path, source, "folder")
+    assert "note: 1 clip cut short, since the recording ends more than 0.5 s before the" in capsys.readouterr().out
+    findings = run_validate(tmp_path, raw)
+    assert findings["check"].tolist() == ["wrong_duration"]  # no more than a warning
+
+
 def run_validate(tmp_path: Path, raw: Path) -> pd.DataFrame:
     """Run the stage, whatever share is rejected; returns the findings."""
     paths = {name: tmp_path / name for name in ("accepted", "rejected", "metrics", "plots", "docs")}
