@@ -116,7 +116,7 @@ def list_labels(
     cut = {span.path for span in spans.values()}
     rows: dict[str, tuple[str, float, float, str, str]] = {}  # by clip: a row that is there twice is one event
     name_of: dict[Path, str] = {}  # the accents of one path may be written in two ways
-    incomplete = set()
+    incomplete: dict[str, str] = {}  # the first clip of each that has no span
     for recording, clip, label in zip(recordings, clips["clip"], clips["class"], strict=True):
         path = files.get(recording)
         if path is None or path not in cut:
@@ -125,7 +125,7 @@ def list_labels(
         if span := spans.get(clip):
             rows[clip] = (name, span.start_s, span.end_s, label, clip)
         else:
-            incomplete.add(name)
+            incomplete.setdefault(name, clip)
     labels = pd.DataFrame(rows.values(), columns=LABEL_COLUMNS)
     labels = labels[~labels["recording"].isin(incomplete)].reset_index(drop=True)
     notes = []
@@ -134,8 +134,9 @@ def list_labels(
         notes.append(f"{count(n, 'recording')} kept whole besides: evaluate compares events with the labels")
     if incomplete:
         notes.append(
-            f"{count(len(incomplete), 'recording')} with other rows too, without a start and an end in seconds: "
-            f"evaluate cannot compare events with the labels: {some(sorted(incomplete))}"
+            f"{count(len(incomplete), 'recording')} with other rows too, whose times are blank or no span (seconds "
+            "from 0 on, the end after the start), so evaluate cannot compare events with the labels; the first clip of "
+            f"each without a span: {some(incomplete[name] for name in sorted(incomplete))}"
         )
     return labels, notes
 

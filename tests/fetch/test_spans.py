@@ -62,7 +62,7 @@ def test_rows_of_one_recording_become_clips_of_their_own(tmp_path: Path) -> None
 
 
 def test_recordings_all_of_whose_rows_have_a_span_keep_their_labels(tmp_path: Path) -> None:
-    for name in ("day 1/a.wav", "b.wav", "c.wav", "cafe\u0301.wav"):
+    for name in ("day 1/a.wav", "b.wav", "c.wav", "d.wav", "cafe\u0301.wav"):
         record(tmp_path / name)
     listing = list_table(
         tmp_path,
@@ -73,6 +73,9 @@ def test_recordings_all_of_whose_rows_have_a_span_keep_their_labels(tmp_path: Pa
         "b.wav,dog,,,2",  # somewhere
         "c.wav,cat,1,2,2",
         "c.wav,dog,2,x,2",
+        "d.wav,dog,-1,2,2",
+        "d.wav,dog,2,1,2",
+        "d.wav,cat,1,2,2",
         "cafe\u0301.wav,cat,0,1,2",
         "caf\u00e9.wav,dog,3,4,2",
         "gone.wav,dog,3,4,2",
@@ -87,8 +90,9 @@ def test_recordings_all_of_whose_rows_have_a_span_keep_their_labels(tmp_path: Pa
     assert listing.recordings == {name: tmp_path / name for name in ("day 1/a.wav", "cafe\u0301.wav")}
     assert "2 recordings kept whole besides: evaluate compares events with the labels" in listing.notes
     assert (
-        "2 recordings with other rows too, without a start and an end in seconds: evaluate cannot compare events with "
-        "the labels: b.wav, c.wav"
+        "3 recordings with other rows too, whose times are blank or no span (seconds from 0 on, the end after the "
+        "start), so evaluate cannot compare events with the labels; the first clip of each without a span: b.wav, "
+        "c.wav_2-x.wav, d.wav_-1-2.wav"
     ) in listing.notes
 
 
