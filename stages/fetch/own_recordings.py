@@ -5,7 +5,7 @@ docs/your-recordings.md says how both look.
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -38,11 +38,12 @@ def list_own_recordings(place: Path, source: Source, params: FetchParams) -> Lis
         clips, found, notes = _match_table(table, top, only_named=place.is_file())
         other_files = []
         found.pop(path.name, None)
-    sources, more = _fill_sources(clips, params.source_from, in_class_folders=table is None)
-    notes += more
     recordings, files = clips["clip"], locate(clips, found)
-    clips, spans, more = plan_spans(clips, files)
-    notes += more
+    clips, spans, notes_on_spans = plan_spans(clips, files)
+    cut = {span.path for span in spans.values()}
+    is_cut = {recording: path in cut for recording, path in files.items()}
+    sources, more = _fill_sources(clips, recordings, is_cut, params.source_from, in_class_folders=table is None)
+    notes += more + notes_on_spans
     labels, more = list_labels(recordings, clips, files, spans)
     notes += more
     check_classes(sorted(set(clips["class"]) - {""}))
@@ -144,13 +145,23 @@ def _class_of(clip: str) -> str:
     return unicodedata.normalize("NFC", clip.split("/")[0].strip())
 
 
-def _fill_sources(clips: pd.DataFrame, source_from: str, in_class_folders: bool) -> tuple[str, list[str]]:
-    """Fill in the sources that `clips` lacks, by `fetch.source_from`; returns where they come from, and notes."""
+def _fill_sources(
+    clips: pd.DataFrame, recordings: pd.Series, is_cut: Mapping[str, bool], source_from: str, in_class_folders: bool
+) -> tuple[str, list[str]]:
+    """Fill in the sources that `clips` lacks, by `fetch.source_from`; returns where they come from, and notes.
+
+    `recordings` has the path of the recording of each row; `is_cut` says whether clips are cut out of it, where there
+    is a file.
+    """
     blank = clips["source"] == ""
     if not blank.any():
         return "given by the table", []
-    paths = clips["clip"][blank]
-    if source_from == "file":
+    paths = recordings[blank]
+    of_files = [is_cut[path] for path in paths if path in is_cut]
+    if source_from == "file" and of_files and all(of_files):
+        found, sources = paths, "the recording that each was cut from"
+        how = "the source of a clip is the recording that it was cut from"
+    elif source_from == "file":
         found, sources = paths, "one per file"
         how = "each file is its own source; where several are parts of one recording, set fetch.source_from"
     elif source_from == "folder":

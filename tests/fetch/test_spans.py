@@ -96,6 +96,21 @@ def test_recordings_all_of_whose_rows_have_a_span_keep_their_labels(tmp_path: Pa
     ) in listing.notes
 
 
+def test_clips_that_are_cut_out_share_their_recording_as_source(tmp_path: Path) -> None:
+    """So there is nothing to warn of, as where each file counts as a source of its own."""
+    for name in ("a.wav", "b.wav", "c.wav"):
+        record(tmp_path / name)
+    rows = ["a.wav,dog,0,1,1", "a.wav,cat,1,2,1", "b.wav,cat,2,3,2", "b.wav,dog,3,x,2", "gone.wav,cat,0,1,2"]
+    listing = list_table(tmp_path, *rows)
+    assert listing.clips["source"].tolist() == ["a.wav", "a.wav", "b.wav", "b.wav", "gone.wav"]
+    assert listing.sources == "the recording that each was cut from"
+    assert listing.notes[0] == "the source of a clip is the recording that it was cut from"
+
+    listing = list_table(tmp_path, *rows, "c.wav,cat,,,1")  # which may be a part of another recording
+    assert listing.sources == "one per file"
+    assert listing.notes[0].startswith("each file is its own source; where several are parts of one recording,")
+
+
 def test_files_that_are_clips_already_are_not_kept_twice(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav"):
         record(tmp_path / name)
