@@ -46,7 +46,7 @@ import re, sys
 from pathlib import Path
 import numpy as np
 from stages.lib.inference.detect import StreamDetector
-from stages.lib.inference.runtime import Model, open_model
+from stages.lib.inference.runtime import open_model
 
 model, hours = open_model(Path(sys.argv[1])), float(sys.argv[2])
 rng = np.random.default_rng(0)
