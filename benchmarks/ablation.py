@@ -48,10 +48,10 @@ SETTINGS = {
         "no mixing": ["augment.mix=none"],
         "no random filter": ["augment.filter_db=0.0"],
         "no gain": ["augment.gain_db=0.0"],
-        # docs/training.md has them around segments of 2 s, by -S
         "segments of 1 s": ["segment.duration_s=1.0", "segment.overlap_s=0.5"],
-        "segments of 4 s": ["segment.duration_s=4.0", "segment.overlap_s=2.0"],
+        "segments of 2 s": ["segment.duration_s=2.0", "segment.overlap_s=1.0"],
         "learning rate 0.0002": ["train.learning_rate=0.0002"],
+        "learning rate 0.001": ["train.learning_rate=0.001"],
     },
     "recordings": {
         RECIPE: [],

@@ -285,8 +285,9 @@ def test_pause_ends_the_stream(tones):
         assert not page.find("#export")[0].is_enabled()
 
 
-def test_what_turns_out_to_be_another_sound_is_taken_back(tones):
+def test_what_turns_out_to_be_another_sound_is_taken_back_and_the_next_one_alerts(tones):
     with running() as address, page_of(address, tones) as page:
+        page.choose("low", "alert")
         page.script("""window.WebSocket = class {
             static OPEN = 1;
             readyState = 1;
@@ -305,10 +306,17 @@ def test_what_turns_out_to_be_another_sound_is_taken_back(tones):
             return [entry.text.splitlines()[1:] for entry in page.find("#history li")]
 
         assert tell("began", 1, "low", 2.0) == [["low", "now, 90 %"]]
+        assert page.script("return alerts") == ["Low"]
         assert tell("withdrawn", 1, "low", 2.0) == []
         assert tell("began", 2, "high", 3.0) == [["high", "now, 90 %"]]
         assert tell("ended", 2, "high", 4.0) == [["high", "3.0 s, 90 %"]]
         assert [(row["class"], row["duration_s"]) for row in page.saved()] == [("high", "3.000")]
+        tell("began", 3, "low", 5.0)
+        tell("ended", 3, "low", 6.0)
+        tell("began", 4, "low", 7.0)
+        assert page.script("return alerts") == ["Low", "Low"], "one for what was taken back, one for the two after"
+        assert [name.text for name in page.find("#history .name")] == ["low", "low", "high"]
+        assert [name.text for name in page.find("#history .alerted .name")] == ["low"]
 
 
 def test_a_recording_gets_a_timeline_that_plays(tones):

@@ -23,6 +23,11 @@ export class Alerts {
     return true;
   }
 
+  // The event turned out to be another sound: the next one of its class is to alert, however soon it comes.
+  withdraw(event) {
+    this.last.delete(eventName(event));
+  }
+
   raise(name, at) {
     byId("alert-text").textContent = name[0].toUpperCase() + name.slice(1);
     byId("alert-time").textContent = timeOfDay(at);

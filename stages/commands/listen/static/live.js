@@ -86,8 +86,12 @@ export class Live {
       return;
     }
     const key = `${startedAt} ${message.id}`; // each stream counts its events from 1
-    if (message.type === "withdrawn") this.history.remove(key); // another event tells what the sound is
-    if (message.type === "withdrawn" || !this.preferences.isTold(message)) return;
+    if (message.type === "withdrawn") { // another event tells what the sound is
+      this.history.remove(key);
+      if (this.alerted.has(key)) this.alerts.withdraw(message);
+      return;
+    }
+    if (!this.preferences.isTold(message)) return;
     const begun = at(message.start_s);
     const alerted = !this.alerted.has(key) && this.alerts.consider(message, begun);
     if (alerted) this.alerted.add(key);
