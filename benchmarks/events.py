@@ -14,7 +14,7 @@ recordings of no class. Choose on `--fold validation`.
 import argparse
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,18 +25,23 @@ import pandas as pd
 from stages.evaluate.event_scores import COLLAR_S, summarise_backgrounds
 from stages.evaluate.recordings import find_recordings
 from stages.evaluate.scores import EvaluateParams
-from stages.evaluate.soundscapes import detect_in_soundscapes, make_backgrounds
+from stages.evaluate.soundscapes import compose, detect_in_soundscapes, make_backgrounds
 from stages.evaluate.unknown import detect_unknown
 from stages.lib.audio import load_mono
 from stages.lib.core.params import load_params
 from stages.lib.features.store import Features, open_features
+from stages.lib.inference.detect import StreamDetector
+from stages.lib.inference.events import named_events
 from stages.lib.inference.runtime import Model, open_model
 from stages.lib.model.archive import load_model, read_metadata, save_model
 from stages.lib.model.backend import start_backend
 from stages.lib.model.metadata import EventsMetadata, FramesMetadata
+from stages.lib.soundscapes.backgrounds import steady
+from stages.lib.soundscapes.compose import Soundscape
 from stages.train.recipe import EventParams
 
 PARAMS = Path("params.yaml")
+BLOCK_S = 0.1  # of the live stream
 
 
 def main() -> None:
@@ -69,7 +74,7 @@ def main() -> None:
                 network,
                 metadata,
                 features.clips(metadata.split.train),
-                lambda clip: load_mono(args.raw / "audio" / clip, metadata.featurize.sr),
+                partial(load_clip, args.raw, metadata.featurize.sr),
                 events,
                 seed,
             )
@@ -86,14 +91,16 @@ def score(
 ) -> dict[str, float]:
     """The scores of a model over each background, and how often it names sounds of no class."""
     sr = model.metadata.featurize.sr
+    load = partial(load_clip, args.raw, sr)
+    params = replace(params, n_soundscapes=args.soundscapes)
     detect = partial(
         detect_in_soundscapes,
         model,
         fold,
         features.clips([fold]),
-        lambda clip: load_mono(args.raw / "audio" / clip, sr),
+        load,
         make_backgrounds(sr, recordings_in(args.backgrounds)),
-        replace(params, n_soundscapes=args.soundscapes),
+        params,
     )
     found = detect()
     table = summarise_backgrounds({fold: found.counts}, {fold: found.overlaps}).set_index("background")
@@ -110,7 +117,42 @@ def score(
     live = detect(looks_ahead=False)
     of_live = summarise_backgrounds({fold: live.counts}, {fold: live.overlaps}).set_index("background")["event_f1"]
     scores |= of_live.add_suffix(" event_f1 live").to_dict()
+    scores |= live_delays(model, compose(features.clips([fold]), load, fold, steady(sr), params, sr))
     return scores | (3600 * per_hour["n_named"] / per_hour["duration_s"]).add_suffix(" false events an hour").to_dict()
+
+
+def live_delays(model: Model, soundscapes: Iterable[Soundscape]) -> dict[str, float]:
+    """How soon a live stream names a sound, by its captions and by its events: the share of the placed clips that are
+    named before they end, and the median of the seconds until then.
+    """
+    sr = model.metadata.featurize.sr
+    n_block = round(BLOCK_S * sr)
+    delays: dict[str, list[float]] = {"caption": [], "event": []}  # infinite for what is not named in time
+    for soundscape in soundscapes:
+        detector = StreamDetector(model, sr, batch_size=1, looks_ahead=False)
+        named: dict[str, list[tuple[float, str, float]]] = {kind: [] for kind in delays}  # when, what, until when
+        for start in range(0, len(soundscape.y), n_block):
+            events = detector.push(soundscape.y[start : start + n_block, np.newaxis])
+            at_s = detector.duration_s
+            named["event"] += [(at_s, e.label, e.end_s) for e in named_events([*events, *detector.ongoing])]
+            if detector.newest is not None:
+                named["caption"] += [(at_s, label, at_s) for label, _ in detector.active_classes(detector.newest)]
+        for placed in soundscape.placed:
+            for kind, found in named.items():
+                times = (
+                    at_s
+                    for at_s, label, until_s in found
+                    if label == placed.label and placed.start_s <= min(at_s, until_s) and at_s <= placed.end_s
+                )
+                delays[kind].append(next(times, np.inf) - placed.start_s)
+    return {
+        f"live {kind} {what}": value
+        for kind, seconds in delays.items()
+        for what, value in (
+            ("before the end", float(np.isfinite(seconds).mean())),
+            ("after, s", float(np.median([s for s in seconds if np.isfinite(s)]))),
+        )
+    }
 
 
 def recall_alone_and_in_pairs(events: pd.DataFrame) -> tuple[float, float]:
@@ -127,6 +169,11 @@ def recall_alone_and_in_pairs(events: pd.DataFrame) -> tuple[float, float]:
             )
             found[int(sounds_then.sum()) > 1].append(bool((is_near & (estimated["class"] == event["class"])).any()))
     return float(np.mean(found[False])), float(np.mean(found[True]))
+
+
+def load_clip(raw: Path, sr: int, clip: str) -> np.ndarray:
+    """The samples of a clip at `sr` Hz, float32 of shape (n_samples,)."""
+    return load_mono(raw / "audio" / clip, sr)
 
 
 def recordings_in(folder: Path | None) -> Sequence[Path]:
