@@ -35,7 +35,7 @@ from stages.train.recipe import EventParams
 
 PARAMS = Path("params.yaml")
 VALUES = {
-    "min_confidence": [0.2, 0.3, 0.4, 0.5],
+    "min_confidence": [0.3, 0.4, 0.5, 0.6],
     "release": [0.5, 0.7, 0.85],
     "min_duration_s": [0.1, 0.3, 0.5],
     "merge_gap_s": [0.3, 0.6, 1.0],
