@@ -50,7 +50,7 @@ SETTINGS = {
         "no gain": ["augment.gain_db=0.0"],
         "segments of 1 s": ["segment.duration_s=1.0", "segment.overlap_s=0.5"],
         "segments of 2 s": ["segment.duration_s=2.0", "segment.overlap_s=1.0"],
-        "learning rate 0.0002": ["train.learning_rate=0.0002"],
+        "learning rate 0.0005": ["train.learning_rate=0.0005"],
         "learning rate 0.001": ["train.learning_rate=0.001"],
     },
     "recordings": {
